@@ -1,0 +1,92 @@
+// Tokenizer: text to token ids and back, exactly as the published tokenizer files say.
+// The reference is tokenizers.Tokenizer.from_file on tokenizer.json; older directories (vocab.txt)
+// load as the class named there would. Roles of special tokens and lengths come from
+// tokenizer_config.json and special_tokens_map.json.
+// Invalid UTF-8 in input: each bad byte is read as U+FFFD. Errors: Code::kNotFound where a
+// directory has no tokenizer, Code::kUnsupported for a component that is not built, Code::kFailed
+// for malformed files. Thread safety: a const Tokenizer may be used from many threads.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+
+namespace stemma {
+
+struct Encoding {
+  std::vector<int32_t> ids, type_ids;
+  // [start, end) in code points of the text the token came from; (0, 0) for special tokens added by
+  // the template.
+  std::vector<std::pair<int32_t, int32_t>> offsets;
+  std::vector<uint8_t> special;  // 1 for tokens added by the template
+};
+
+struct EncodeOptions {
+  bool special_tokens = true;
+  int max_length = 0;  // 0: no truncation; counts special tokens; pairs are cut longest first
+};
+
+struct SpecialTokens {
+  std::optional<int32_t> bos, eos, unk, sep, pad, cls, mask;
+};
+
+class Tokenizer {
+ public:
+  // From a model directory.
+  static Tokenizer load(const std::filesystem::path& directory);
+  // From the contents of a tokenizer.json; `where` opens error messages.
+  static Tokenizer from_json(const Json& file, std::string_view where = "tokenizer.json");
+  // 256 byte tokens and <|endoftext|> (id 256), as a byte-level BPE without merges.
+  static Tokenizer bytes();
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+  Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
+  Encoding encode_pair(std::string_view first, std::string_view second,
+                       const EncodeOptions& options = {}) const;
+  std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
+
+  int32_t vocab_size() const;  // ids are below this, added tokens included
+  std::optional<int32_t> id(std::string_view token) const;
+  const std::string& token(int32_t id) const;
+  bool is_special(int32_t id) const;  // an added token marked special
+  const SpecialTokens& special() const;
+  // model_max_length of tokenizer_config.json, where it is a real limit.
+  std::optional<int> max_length() const;
+
+  // Writes tokenizer.json and tokenizer_config.json (the files it was loaded from, byte for byte,
+  // where there were any).
+  void save(const std::filesystem::path& directory) const;
+
+ private:
+  struct Impl;
+  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+  friend class StreamDecoder;
+};
+
+// Decodes ids one at a time, holding back bytes until they are whole characters.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  std::string push(int32_t id);  // the text that became certain, maybe empty
+  std::string finish();          // what was held back (U+FFFD for broken bytes)
+
+ private:
+  const Tokenizer& tokenizer_;
+  bool skip_special_;
+  std::vector<int32_t> ids_;
+  size_t prefix_ = 0, read_ = 0;
+};
+
+}  // namespace stemma

@@ -1,0 +1,19 @@
+// Ctx: everything an op needs besides its operands. Passed first, to every op; there are no
+// globals. Thread safety: a Ctx belongs to one thread; Team and Pool may be shared.
+#pragma once
+
+#include "base/team.h"
+#include "tensor/pool.h"
+
+namespace stemma {
+
+class Tape;
+
+struct Ctx {
+  Team* team = nullptr;
+  Pool* pool = nullptr;
+  Tape* tape = nullptr;  // null: nothing is recorded
+  bool kernels = true;   // false: every op runs its definition
+};
+
+}  // namespace stemma

@@ -12,7 +12,8 @@
 
 namespace stemma {
 
-std::string read_file(const std::filesystem::path& path);
+// Refuses files of more than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, size_t limit = SIZE_MAX);
 
 // Writes to "<path>.tmp", syncs, renames over `path`. On any failure the temporary is removed and
 // what stood at `path` is untouched.

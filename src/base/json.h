@@ -1,18 +1,22 @@
 // JSON: a strict reader (RFC 8259) and a writer. Objects keep their order; numbers keep their text,
 // since tokenizer scores and 64-bit offsets must not pass through a double unasked.
-// Errors: stemma::Error naming line and column for malformed text (trailing commas, duplicate keys
-// where refused, bad UTF-8, lone surrogates, nesting or size beyond the limits), and naming the key
-// path for a value of the wrong kind or a missing key.
+// Errors: stemma::Error. Malformed text (trailing commas, bad UTF-8, lone surrogates, nesting or
+// size beyond the limits, duplicate keys where refused) opens with [where:line:column]; a value of
+// the wrong kind says what was expected and what was found, naming the key where there is one.
+// Values copy deeply: take `const Json&` of large ones.
 // Thread safety: a const Json may be read from many threads.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
+
+#include "base/error.h"
 
 namespace stemma {
 
@@ -29,14 +33,16 @@ class Json {
 
   Json() = default;  // null
   Json(std::nullptr_t) {}
-  Json(bool value);
-  Json(int value) : Json(static_cast<int64_t>(value)) {}
-  Json(int64_t value);
-  Json(uint64_t value);
-  Json(double value);  // shortest text that reads back the same; NaN and infinities are refused
+  Json(std::integral auto value) {
+    if constexpr (std::same_as<decltype(value), bool>)
+      value_ = value;
+    else
+      value_ = Number{cat(value)};
+  }
+  Json(double value);  // written as Python's repr does; NaN and infinities are refused
   Json(float value);
   Json(const char* value) : Json(std::string(value)) {}
-  Json(std::string value);
+  Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : Json(std::string(value)) {}
   static Json array(std::vector<Json> items = {});
   static Json object(std::vector<Member> members = {});
@@ -46,13 +52,13 @@ class Json {
                     const JsonLimits& limits = {});
   static Json parse_file(const std::filesystem::path& path, const JsonLimits& limits = {});
 
-  Kind kind() const { return kind_; }
-  bool is_null() const { return kind_ == Kind::null; }
-  bool is_bool() const { return kind_ == Kind::boolean; }
-  bool is_number() const { return kind_ == Kind::number; }
-  bool is_string() const { return kind_ == Kind::string; }
-  bool is_array() const { return kind_ == Kind::array; }
-  bool is_object() const { return kind_ == Kind::object; }
+  Kind kind() const { return static_cast<Kind>(value_.index()); }
+  bool is_null() const { return kind() == Kind::null; }
+  bool is_bool() const { return kind() == Kind::boolean; }
+  bool is_number() const { return kind() == Kind::number; }
+  bool is_string() const { return kind() == Kind::string; }
+  bool is_array() const { return kind() == Kind::array; }
+  bool is_object() const { return kind() == Kind::object; }
 
   // Checked access: an Error says what was expected and what was found.
   bool as_bool() const;
@@ -82,19 +88,30 @@ class Json {
   void set(std::string_view key, Json value);  // replaces or appends
   Json& operator[](std::string_view key);      // creates a null member where absent
 
-  bool operator==(
-      const Json& other) const;  // numbers compare by value, objects regardless of order
+  // Numbers compare by value, objects regardless of order.
+  bool operator==(const Json& other) const;
 
   // Text; indent < 0 gives one line with ", " and ": " as Python's json.dumps does. UTF-8 is kept.
   std::string dump(int indent = -1) const;
 
  private:
-  struct Object;
-  Kind kind_ = Kind::null;
-  bool bool_ = false;
-  std::shared_ptr<std::string> text_;  // number or string; shared, copied on write
-  std::shared_ptr<std::vector<Json>> array_;
-  std::shared_ptr<Object> object_;
+  struct Number {
+    std::string text;
+  };
+  struct Object {
+    std::vector<Member> members;
+    // Open addressing, used above 16 members: upper half of the hash, member index + 1.
+    std::vector<uint64_t> slots;
+
+    Json* find(std::string_view key);
+    void append(std::string key, Json value);  // the key is not there yet
+    void resize_slots(size_t capacity);
+    void insert_slot(uint32_t member);
+  };
+  // In the order of Kind. Small strings and all common numbers live inside the value.
+  std::variant<std::monostate, bool, Number, std::string, std::vector<Json>, Object> value_;
+
+  [[noreturn]] void wrong_kind(std::string_view expected) const;
   friend class JsonReader;
 };
 

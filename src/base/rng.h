@@ -25,7 +25,8 @@ class RngKey {
     for (unsigned char c : purpose) h = mix64(h ^ c);
     return RngKey(h, Raw{});
   }
-  RngKey at(uint64_t index) const { return RngKey(mix64(key_ ^ mix64(index + 1)), Raw{}); }
+  // Complemented, so that index i under seed s is not index s under seed i.
+  RngKey at(uint64_t index) const { return RngKey(mix64(key_ ^ mix64(~index)), Raw{}); }
 
   // The i-th draw of this key.
   uint64_t bits(uint64_t i) const { return mix64(key_ + i * 0x9e3779b97f4a7c15ull); }

@@ -1,0 +1,1 @@
+#undef HWY_TARGET_INCLUDE

@@ -16,7 +16,6 @@ class Shape {
 
   Shape() = default;  // a scalar
   Shape(std::initializer_list<int64_t> extents) {
-    check(extents.size() <= kMaxRank, "[shape] rank ", extents.size(), " exceeds ", kMaxRank);
     for (int64_t e : extents) push_back(e);
   }
 
@@ -24,7 +23,10 @@ class Shape {
   // Negative dimensions count from the end.
   int64_t operator[](int dim) const { return extent_[index(dim)]; }
   int64_t& operator[](int dim) { return extent_[index(dim)]; }
-  void push_back(int64_t extent) { extent_[rank_++] = extent; }
+  void push_back(int64_t extent) {
+    check(rank_ < kMaxRank, "[shape] more than ", kMaxRank, " dimensions");
+    extent_[rank_++] = extent;
+  }
   int64_t elements() const {
     int64_t n = 1;
     for (int i = 0; i < rank_; ++i) n *= extent_[i];

@@ -1,0 +1,197 @@
+#include "model/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTokens = "embed.tokens", kDecoder = "heads.lm.decoder.weight";
+
+Json read_config(const fs::path& directory) {
+  if (!fs::exists(directory))
+    fail(Code::kNotFound, "[checkpoint] there is no directory ", directory.string());
+  const fs::path path = directory / "config.json";
+  if (!fs::exists(path))
+    fail(Code::kNotFound, "[checkpoint] ", directory.string(), " has no config.json");
+  return Json::parse_file(path);
+}
+
+Shape shape_of(const StoredTensor& stored) {
+  Shape shape;
+  for (int64_t extent : stored.shape) shape.push_back(extent);
+  return shape;
+}
+
+using Stored = std::map<std::string, const StoredTensor*>;  // by our own name
+
+// What each tensor of the files is to us. Names nobody knows go to `unknown`.
+Stored collect(const WeightRules& rules, const TensorFiles& files, bool& prefixed,
+               std::vector<std::string>& unknown) {
+  Stored stored;
+  prefixed = false;
+  for (const StoredTensor& tensor : files.tensors()) {
+    if (is_ignorable(rules, tensor.name)) continue;
+    const auto own = own_name(rules, tensor.name);
+    if (!own) {
+      unknown.push_back(tensor.name);
+      continue;
+    }
+    prefixed = prefixed || tensor.name.starts_with(rules.base_prefix);
+    // Where two published names mean one parameter, the one we would write wins.
+    auto [it, fresh] = stored.try_emplace(*own, &tensor);
+    if (!fresh && published_name(rules, *own, prefixed) == tensor.name) it->second = &tensor;
+  }
+  return stored;
+}
+
+bool has_any(const Stored& stored, std::string_view prefix) {
+  return std::any_of(stored.begin(), stored.end(),
+                     [&](const auto& item) { return item.first.starts_with(prefix); });
+}
+
+bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
+  return a.dtype == b.dtype && a.shape == b.shape &&
+         std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
+}
+
+// What the files decide about a spec: an absent optional pooler goes; a head matrix that differs
+// from the embedding unties them, and one that stands alone is the embedding.
+void settle(ModelSpec& spec, Stored& stored) {
+  std::erase_if(spec.heads, [&](const HeadSpec& head) {
+    const auto* pooler = std::get_if<Pooler>(&head);
+    return pooler && pooler->optional && !has_any(stored, "heads.pooler");
+  });
+  auto decoder = stored.find(std::string(kDecoder));
+  if (!spec.ties.lm_head || decoder == stored.end() || !spec.head<LmHead>()) return;
+  auto tokens = stored.find(std::string(kTokens));
+  if (tokens == stored.end())
+    stored[std::string(kTokens)] = decoder->second;
+  else if (!same_bytes(*tokens->second, *decoder->second))
+    spec.ties.lm_head = false;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  std::string s;
+  constexpr size_t kMost = 8;
+  for (size_t i = 0; i < std::min(names.size(), kMost); ++i) s += cat(i ? ", " : "", names[i]);
+  if (names.size() > kMost) s += cat(" and ", names.size() - kMost, " more");
+  return s.empty() ? "none" : s;
+}
+
+}  // namespace
+
+std::string Checkpoint::published(const Parameter& parameter) const {
+  const auto name = published_name(rules, parameter.name, prefixed);
+  check(name.has_value(), "[checkpoint] no rule gives the published name of ", parameter.name);
+  return *name;
+}
+
+Tensor widen(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner) {
+  const Shape shape = shape_of(stored);
+  const uint8_t* bytes = stored.bytes.data();
+  const int64_t n = shape.elements();
+  if (stored.dtype == DType::f32 && reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0 &&
+      n > 0)
+    return Tensor(Buffer(owner, reinterpret_cast<std::byte*>(const_cast<uint8_t*>(bytes))), 0,
+                  shape, DType::f32);
+  Tensor t = Tensor::empty(c, shape);
+  float* out = t.data<float>();
+  auto convert = [&](auto raw, auto to_float) {
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(&raw, bytes + i * static_cast<int64_t>(sizeof raw), sizeof raw);
+      out[i] = to_float(raw);
+    }
+  };
+  switch (stored.dtype) {
+    case DType::f32:
+      convert(float{}, [](float v) { return v; });
+      break;
+    case DType::f64:
+      convert(double{}, [](double v) { return static_cast<float>(v); });
+      break;
+    case DType::bf16:
+      convert(uint16_t{}, widen_bf16);
+      break;
+    case DType::f16:
+      convert(uint16_t{}, widen_f16);
+      break;
+    default:
+      fail(Code::kUnsupported, "[checkpoint] ", stored.name, " is stored as ",
+           dtype_name(stored.dtype), "; weights are read from F32, BF16, F16 and F64");
+  }
+  return t;
+}
+
+Checkpoint empty_checkpoint(Json config, const LoadOptions& options) {
+  if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
+  Resolved resolved = resolve(config);
+  if (!options.heads) resolved.spec.heads.clear();
+  Checkpoint checkpoint;
+  checkpoint.config = std::move(config);
+  checkpoint.prefixed = !resolved.rules.bare;
+  checkpoint.rules = std::move(resolved.rules);
+  checkpoint.model = std::make_unique<Model>(std::move(resolved.spec));
+  return checkpoint;
+}
+
+Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions& options) {
+  Json config = read_config(directory);
+  if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
+  Resolved resolved = resolve(config);
+  if (!options.heads) resolved.spec.heads.clear();
+
+  auto files = std::make_shared<const TensorFiles>(TensorFiles::open(directory));
+  Checkpoint checkpoint;
+  std::vector<std::string> unknown, missing;
+  Stored stored = collect(resolved.rules, *files, checkpoint.prefixed, unknown);
+  settle(resolved.spec, stored);
+  checkpoint.config = std::move(config);
+  checkpoint.rules = std::move(resolved.rules);
+  checkpoint.model = std::make_unique<Model>(std::move(resolved.spec));
+
+  Model& model = *checkpoint.model;
+  for (Parameter& p : model.params().all()) {
+    auto it = stored.find(p.name);
+    if (it == stored.end()) {
+      if (options.architecture && p.name.starts_with("heads."))
+        checkpoint.fresh.push_back(p.name);
+      else
+        missing.push_back(checkpoint.published(p));
+      continue;
+    }
+    const StoredTensor& tensor = *it->second;
+    const Shape shape = shape_of(tensor);
+    check(shape == p.shape, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
+          ", config.json asks for ", p.shape.to_string());
+    p.value = widen(c, tensor, files);
+  }
+  // Known tensors that this model has no place for: unused heads and a pooler are let be.
+  for (const auto& [name, tensor] : stored)
+    if (!model.params().find(name) && !name.starts_with("heads.")) unknown.push_back(tensor->name);
+  check(missing.empty() && unknown.empty(), "[checkpoint] ", directory.string(),
+        " does not hold what config.json describes; missing: ", listed(missing),
+        "; not part of the model: ", listed(unknown));
+  return checkpoint;
+}
+
+void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
+  Json config = checkpoint.config;
+  const bool modern = config.has("dtype") || !config.has("torch_dtype");
+  config.set(modern ? "dtype" : "torch_dtype", "float32");
+  write_file(directory / "config.json", config.dump(2) + "\n");
+  std::vector<TensorEntry> entries;
+  for (const Parameter& p : checkpoint.model->params().all()) {
+    std::vector<int64_t> shape;
+    for (int d = 0; d < p.shape.rank(); ++d) shape.push_back(p.shape[d]);
+    entries.push_back(tensor_entry(checkpoint.published(p), DType::f32, shape,
+                                   {reinterpret_cast<const uint8_t*>(p.value.bytes()),
+                                    static_cast<size_t>(p.shape.elements()) * sizeof(float)}));
+  }
+  write_model_tensors(directory, entries);
+}
+
+}  // namespace stemma

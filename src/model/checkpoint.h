@@ -1,0 +1,50 @@
+// Checkpoint: a published model directory (config.json and safetensors) as a Model, and back.
+// Weights stored as f32 are used in place, from a read-only mapping; bf16, f16 and f64 are
+// converted. Errors: Code::kNotFound (no such directory, no weights), Code::kUnsupported (family,
+// dtype), and Code::kFailed naming tensors that are missing, unknown or of the wrong shape, both
+// sides listed. Thread safety: loading is one thread's; the result's const Model is shared.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+#include "model/family.h"
+#include "model/model.h"
+#include "model/safetensors.h"
+
+namespace stemma {
+
+struct Checkpoint {
+  Json config;
+  WeightRules rules;
+  bool prefixed = true;  // base-model names carry the family's prefix
+  std::unique_ptr<Model> model;
+  std::vector<std::string> fresh;  // parameters the files did not have (only where allowed)
+
+  // The published name of a parameter.
+  std::string published(const Parameter& parameter) const;
+};
+
+struct LoadOptions {
+  bool heads = true;  // false: the base model alone
+  // Replaces what config.json names; head weights that the files lack then start fresh.
+  std::optional<std::string> architecture;
+};
+
+Checkpoint load_checkpoint(Ctx& c, const std::filesystem::path& directory,
+                           const LoadOptions& options = {});
+
+// From a config.json alone, without weights: parameters are declared, not allocated.
+Checkpoint empty_checkpoint(Json config, const LoadOptions& options = {});
+
+// Writes config.json and model.safetensors (f32, under the published names) into `directory`, which
+// exists.
+void save_checkpoint(const std::filesystem::path& directory, const Checkpoint& checkpoint);
+
+// A stored tensor as f32: in place where it can be, else converted.
+Tensor widen(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner);
+
+}  // namespace stemma

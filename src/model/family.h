@@ -1,0 +1,51 @@
+// Family: the registry that a file in families/ enters. A family turns a config.json into a
+// ModelSpec and a table of weight rules; it computes nothing.
+// Errors of find_family(): Code::kUnsupported for a model_type nobody claims, and whatever the
+// family says of a dialect it does not speak.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "model/spec.h"
+#include "model/weight_rules.h"
+
+namespace stemma {
+
+struct Resolved {
+  ModelSpec spec;
+  WeightRules rules;
+};
+
+struct Family {
+  std::string_view model_type;
+  std::vector<std::string_view>
+      architectures;         // what config.json may name; the first is the default
+  std::string_view summary;  // one line for the table of families
+  // `architecture` is one of the above.
+  Resolved (*resolve)(const Json& config, std::string_view architecture);
+};
+
+// All families, by model_type.
+const std::vector<Family>& families();
+// The spec and rules of a config.json.
+Resolved resolve(const Json& config);
+
+struct RegisterFamily {
+  explicit RegisterFamily(Family family);
+};
+
+}  // namespace stemma
+
+// STEMMA_FAMILY(bert, "what it is", "BertModel", ...) { ... return Resolved{...}; }
+// defines the function that resolves `config` for `architecture`.
+#define STEMMA_FAMILY(type, summary, ...)                                                 \
+  static ::stemma::Resolved resolve_##type(const ::stemma::Json& config,                  \
+                                           std::string_view architecture);                \
+  static const ::stemma::RegisterFamily register_##type(                                  \
+      {#type, {__VA_ARGS__}, summary, resolve_##type});                                   \
+  static ::stemma::Resolved resolve_##type([[maybe_unused]] const ::stemma::Json& config, \
+                                           [[maybe_unused]] std::string_view architecture)

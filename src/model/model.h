@@ -1,0 +1,67 @@
+// Model: a spec with its parameters, and the one forward that trains and serves it.
+// Thread safety: forward() on a const Model may run on many threads, each with its own Ctx.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/spec.h"
+#include "model/state.h"
+#include "nn/attention.h"
+#include "nn/embedding.h"
+#include "nn/feed_forward.h"
+#include "nn/heads.h"
+
+namespace stemma {
+
+class Model {
+ public:
+  // Declares the parameters; they have no memory until bound or made flat.
+  explicit Model(ModelSpec spec);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const ModelSpec& spec() const { return spec_; }
+  ParamStore& params() { return params_; }
+  const ParamStore& params() const { return params_; }
+
+  // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
+  // in `c`, differentiable; with a `state`, continuing the sequences batch.seqs. `hidden_states`
+  // receives the embeddings and each block's output, as transformers lists them.
+  Tensor forward(Ctx& c, const Batch& batch, StateStore* state = nullptr,
+                 std::vector<Tensor>* hidden_states = nullptr) const;
+
+  // The answers of every head, named as the fields of transformers' outputs: "pooler_output",
+  // "logits", "start_logits", ...
+  std::vector<std::pair<std::string, Tensor>> answers(Ctx& c, const Batch& batch,
+                                                      const Tensor& hidden) const;
+
+  const std::vector<HeadLayer>& heads() const { return heads_; }
+  template <class Head>
+  const Head* head() const {
+    for (const HeadLayer& h : heads_)
+      if (auto* found = std::get_if<Head>(&h)) return found;
+    return nullptr;
+  }
+
+ private:
+  struct Block {
+    AttentionLayer mixer;
+    FeedForwardLayer ffn;
+    struct Norms {
+      std::optional<NormLayer> in, out, after_add;
+    } mix, ff;
+  };
+  static Block::Norms declare_norms(ParamStore& store, const std::string& name,
+                                    const Sublayer& spec, int64_t width);
+
+  ModelSpec spec_;
+  ParamStore params_;
+  EmbeddingLayer embed_;
+  std::vector<Block> blocks_;
+  std::optional<NormLayer> final_norm_;
+  std::vector<HeadLayer> heads_;
+};
+
+}  // namespace stemma

@@ -1,0 +1,39 @@
+#include "nn/embedding.h"
+
+#include "ops/embedding.h"
+#include "ops/primitives.h"
+
+namespace stemma {
+
+EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& name,
+                                       const EmbedSpec& spec, double std) {
+  EmbeddingLayer layer;
+  layer.spec = spec;
+  layer.tokens = &store.declare(name + ".tokens", {spec.vocab, spec.width}, Init::normal(std));
+  if (const auto* learned = std::get_if<LearnedPositions>(&spec.position))
+    layer.positions =
+        &store.declare(name + ".positions", {learned->rows, spec.width}, Init::normal(std));
+  if (spec.types > 0)
+    layer.types = &store.declare(name + ".types", {spec.types, spec.width}, Init::normal(std));
+  if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, spec.width);
+  return layer;
+}
+
+Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
+  const Stream& stream = pass.batch().main;
+  Residual sum{embedding(c, tokens->value, Tensor::from(c, stream.ids), spec.padding_id), {}};
+  if (types) {
+    const Ints ids = stream.types.empty() ? Ints(stream.ids.size(), 0) : stream.types;
+    sum = {add(c, sum.x, embedding(c, types->value, Tensor::from(c, ids))), {}};
+  }
+  if (positions) {
+    for (int32_t p : stream.positions)
+      check(p < positions->shape[0], "[embedding] position ", p, " is beyond the table of ",
+            positions->shape[0],
+            " positions: shorten the text or use a model with a longer context");
+    sum.delta = embedding(c, positions->value, Tensor::from(c, stream.positions));
+  }
+  return norm ? norm->absorb(c, sum) : sum.value(c);
+}
+
+}  // namespace stemma

@@ -1,0 +1,91 @@
+#include "nn/heads.h"
+
+#include "ops/activation.h"
+#include "ops/cross_entropy.h"
+#include "ops/primitives.h"
+
+namespace stemma {
+namespace {
+
+// The first row of each sequence, or the last.
+Tensor end_rows(Ctx& c, const Batch& batch, const Tensor& hidden, bool last) {
+  Ints rows;
+  for (int s = 0; s < batch.main.sequences(); ++s) {
+    const auto i = static_cast<size_t>(s);
+    const int32_t begin = batch.main.start[i], end = batch.main.start[i + 1];
+    check(end > begin, "[head] sequence ", s, " of the batch is empty");
+    rows.push_back(last ? end - 1 : begin);
+  }
+  return gather(c, hidden, Tensor::from(c, rows));
+}
+
+}  // namespace
+
+PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t width, double std) {
+  return {spec, Linear::declare(store, "heads.pooler", width, width, true, std)};
+}
+
+Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
+  return activation(c, dense(c, end_rows(c, batch, hidden, false)), spec.act);
+}
+
+LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t width,
+                                 int64_t vocab, Parameter* tied, double std) {
+  LmHeadLayer head;
+  head.spec = spec;
+  if (spec.transform) {
+    head.dense = Linear::declare(store, "heads.lm.transform", width, width, true, std);
+    head.norm = NormLayer::declare(store, "heads.lm.norm", spec.transform->norm, width);
+  }
+  if (tied)
+    head.decoder.weight = tied;
+  else
+    head.decoder.weight =
+        &store.declare("heads.lm.decoder.weight", {vocab, width}, Init::normal(std));
+  if (spec.bias)
+    head.decoder.bias = &store.declare("heads.lm.decoder.bias", {vocab}, Init::constant(0));
+  return head;
+}
+
+Tensor LmHeadLayer::transformed(Ctx& c, const Tensor& rows) const {
+  if (!spec.transform) return rows;
+  return (*norm)(c, activation(c, (*dense)(c, rows), spec.transform->act));
+}
+
+Tensor LmHeadLayer::logits(Ctx& c, const Tensor& rows) const {
+  return decoder(c, transformed(c, rows));
+}
+
+Tensor LmHeadLayer::loss(Ctx& c, const Tensor& rows, const Tensor& labels) const {
+  return linear_cross_entropy(c, transformed(c, rows), decoder.weight->value,
+                              decoder.bias ? decoder.bias->value : Tensor(), labels,
+                              &decoder.weight->packs);
+}
+
+ClassifierLayer ClassifierLayer::declare(ParamStore& store, const Classifier& spec, int64_t width,
+                                         double std) {
+  return {spec, Linear::declare(store, "heads." + spec.name, spec.labels, width, spec.bias, std)};
+}
+
+Tensor ClassifierLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden,
+                                   const Tensor& pooled) const {
+  switch (spec.reads) {
+    case Reads::pooled:
+      check(static_cast<bool>(pooled), "[head] ", spec.name,
+            " reads pooled vectors and the model has no pooler");
+      return dense(c, pooled);
+    case Reads::tokens:
+      return dense(c, hidden);
+    case Reads::last_token:
+      return dense(c, end_rows(c, batch, hidden, true));
+  }
+  return {};
+}
+
+SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, int64_t width, double std) {
+  return {Linear::declare(store, "heads.span", 2, width, true, std)};
+}
+
+Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const { return dense(c, hidden); }
+
+}  // namespace stemma

@@ -1,0 +1,58 @@
+// Heads: what turns the last hidden states into an answer.
+#pragma once
+
+#include <optional>
+#include <variant>
+
+#include "nn/batch.h"
+#include "nn/layers.h"
+
+namespace stemma {
+
+// act(W x0 + b) of each sequence's first row: [T,C] -> [S,C].
+struct PoolerLayer {
+  Pooler spec;
+  Linear dense;
+  static PoolerLayer declare(ParamStore& store, const Pooler& spec, int64_t width, double std);
+  Tensor operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const;
+};
+
+// [R,C] -> [R,V] for any selection of rows.
+struct LmHeadLayer {
+  LmHead spec;
+  std::optional<Linear> dense;
+  std::optional<NormLayer> norm;
+  Linear decoder;
+
+  // `tied` is the token embedding where the head shares it, null where it has a matrix of its own.
+  static LmHeadLayer declare(ParamStore& store, const LmHead& spec, int64_t width, int64_t vocab,
+                             Parameter* tied, double std);
+  Tensor logits(Ctx& c, const Tensor& rows) const;
+  // Per-row negative log-likelihood of `labels` [R] (negative: 0), without the logits of all rows
+  // in memory at once.
+  Tensor loss(Ctx& c, const Tensor& rows, const Tensor& labels) const;
+
+ private:
+  Tensor transformed(Ctx& c, const Tensor& rows) const;
+};
+
+// Class logits from pooled vectors [S,C], from every token [T,C], or from each sequence's last
+// token.
+struct ClassifierLayer {
+  Classifier spec;
+  Linear dense;
+  static ClassifierLayer declare(ParamStore& store, const Classifier& spec, int64_t width,
+                                 double std);
+  Tensor operator()(Ctx& c, const Batch& batch, const Tensor& hidden, const Tensor& pooled) const;
+};
+
+// Start and end logits of each token: [T,C] -> [T,2].
+struct SpanHeadLayer {
+  Linear dense;
+  static SpanHeadLayer declare(ParamStore& store, int64_t width, double std);
+  Tensor operator()(Ctx& c, const Tensor& hidden) const;
+};
+
+using HeadLayer = std::variant<PoolerLayer, LmHeadLayer, ClassifierLayer, SpanHeadLayer>;
+
+}  // namespace stemma

@@ -1,0 +1,41 @@
+// The layers every part is made of: a matrix with an optional bias, a norm, and the residual stream
+// that carries a pending addition so that the next norm fuses it.
+#pragma once
+
+#include <string>
+
+#include "nn/parameter.h"
+#include "nn/spec.h"
+
+namespace stemma {
+
+// y = x W^T + b: x [T,K], W [N,K] as stored in checkpoints, y [T,N].
+struct Linear {
+  Parameter* weight = nullptr;
+  Parameter* bias = nullptr;  // null: none
+
+  static Linear declare(ParamStore& store, const std::string& name, int64_t n, int64_t k, bool bias,
+                        double std);
+  Tensor operator()(Ctx& c, const Tensor& x) const;
+};
+
+// The residual stream: its value is x + delta (delta undefined: x).
+struct Residual {
+  Tensor x, delta;
+  Tensor value(Ctx& c) const;
+};
+
+struct NormLayer {
+  Norm spec;
+  Parameter* weight = nullptr;
+  Parameter* bias = nullptr;
+
+  static NormLayer declare(ParamStore& store, const std::string& name, const Norm& spec,
+                           int64_t width);
+  // norm(x), x [.., width].
+  Tensor operator()(Ctx& c, const Tensor& x) const;
+  // norm(x + delta); the stream becomes {x + delta}.
+  Tensor absorb(Ctx& c, Residual& stream) const;
+};
+
+}  // namespace stemma

@@ -1,0 +1,59 @@
+#include "nn/parameter.h"
+
+#include <cstring>
+
+#include "autograd/tape.h"
+
+namespace stemma {
+
+Parameter& ParamStore::declare(std::string name, Shape shape, Init init) {
+  check(by_name_.count(name) == 0, "[parameter] ", name, " is declared twice");
+  Parameter& p = parameters_.emplace_back();
+  p.name = std::move(name);
+  p.shape = shape;
+  p.init = init;
+  p.offset = elements_;
+  elements_ += shape.elements();
+  by_name_[p.name] = &p;
+  return p;
+}
+
+Parameter* ParamStore::find(std::string_view name) {
+  auto it = by_name_.find(std::string(name));
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+void ParamStore::make_flat(Ctx& c, uint64_t seed, bool with_grads) {
+  values_ = Tensor::empty(c, {elements_});
+  if (with_grads) grads_ = Tensor::zeros(c, {elements_});
+  float* flat = values_.data<float>();
+  for (Parameter& p : parameters_) {
+    const int64_t n = p.shape.elements();
+    float* to = flat + p.offset;
+    if (p.value) {
+      std::memcpy(to, p.value.data<float>(), static_cast<size_t>(n) * sizeof(float));
+    } else {
+      const RngKey key = RngKey(seed).of("init").of(p.name);
+      for (int64_t i = 0; i < n; ++i)
+        to[i] = static_cast<float>(
+            p.init.std > 0 ? p.init.std * key.normal(static_cast<uint64_t>(i)) : p.init.value);
+    }
+    p.value = values_.view(p.shape, p.shape.strides(), p.offset);
+    if (with_grads) p.grad = grads_.view(p.shape, p.shape.strides(), p.offset);
+  }
+  bump();
+}
+
+void ParamStore::zero_grads() {
+  std::memset(grads_.bytes(), 0, static_cast<size_t>(elements_) * sizeof(float));
+}
+
+void ParamStore::bump() {
+  for (Parameter& p : parameters_) p.packs.bump();
+}
+
+void ParamStore::watch(Tape& tape) const {
+  for (const Parameter& p : parameters_) tape.watch(p.value, p.grad);
+}
+
+}  // namespace stemma

@@ -1,0 +1,63 @@
+// Parameters: the named tensors a model learns. Layers declare what they need (name, shape, how to
+// start); a store then binds each to a checkpoint's mapping (inference) or to its piece of one flat
+// f32 buffer, with a gradient beside it (training).
+// Flat buffers in declaration order make clipping, the optimiser and checkpoints loops over an
+// array. Thread safety: const use from many threads; binding, allocating and bump() from one.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/rng.h"
+#include "ops/linear.h"
+#include "tensor/tensor.h"
+
+namespace stemma {
+
+// How a parameter starts when there is no checkpoint: normal(0, std) or a constant.
+struct Init {
+  double std = 0, value = 0;
+  static Init normal(double std) { return {std, 0}; }
+  static Init constant(double value) { return {0, value}; }
+};
+
+struct Parameter {
+  std::string name;
+  Shape shape;
+  Init init;
+  Tensor value;               // f32 [shape], undefined until bound or allocated
+  Tensor grad;                // likewise, in training only
+  int64_t offset = 0;         // first element in the flat buffers
+  mutable WeightPacks packs;  // packed forms for the matrix product, made when first needed
+};
+
+class ParamStore {
+ public:
+  Parameter& declare(std::string name, Shape shape, Init init);
+  Parameter* find(std::string_view name);
+  std::deque<Parameter>& all() { return parameters_; }
+  const std::deque<Parameter>& all() const { return parameters_; }
+  int64_t elements() const { return elements_; }
+
+  // Moves every parameter into one flat buffer, keeping bound values; those without one start as
+  // their Init says, keyed by (seed, name). Makes zeroed gradients when `with_grads`.
+  void make_flat(Ctx& c, uint64_t seed, bool with_grads);
+  const Tensor& values() const { return values_; }  // [elements()], after make_flat
+  const Tensor& grads() const { return grads_; }
+  void zero_grads();
+  // Tells caches that values changed (after an optimiser step).
+  void bump();
+  // Asks the tape for every gradient.
+  void watch(Tape& tape) const;
+
+ private:
+  std::deque<Parameter> parameters_;  // a deque: layers keep pointers
+  std::unordered_map<std::string, Parameter*> by_name_;
+  int64_t elements_ = 0;
+  Tensor values_, grads_;
+};
+
+}  // namespace stemma

@@ -1,0 +1,199 @@
+// The specs of the parts of a model: what each layer is, as data. model/spec.h puts them together.
+// Alternatives are variants, absences are optionals; no field names a family.
+// Every struct has one visit_fields(self, visitor), the single source for JSON, equality, `stemma
+// inspect` and the reference page. Letters: C width, H heads, D head size, F inner width, V
+// vocabulary.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "ops/activation.h"
+#include "ops/rope.h"
+
+namespace stemma {
+
+enum class NormKind { layer, rms };  // LayerNorm has weight and bias, RMSNorm a weight
+
+struct Norm {
+  NormKind kind = NormKind::layer;
+  double eps = 1e-5;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("kind", s.kind);
+    v("eps", s.eps);
+  }
+};
+
+// No position information inside attention.
+struct NoPosition {
+  template <class Self, class V>
+  static void visit_fields(Self&, V&&) {}
+};
+
+// Softmax attention with grouped keys and values: query head h reads key head h / (heads /
+// kv_heads).
+struct Attention {
+  int heads = 0, kv_heads = 0, head_size = 0;
+  bool causal = false;
+  int window = 0;  // 0: unlimited; else a key may lie at most window - 1 positions back
+  double scale = 1;
+  bool q_bias = false, k_bias = false, v_bias = false, out_bias = false;
+  std::optional<Norm> qk_norm;  // per head, on queries and keys, before the rotation
+  std::variant<NoPosition, Rope> position;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("heads", s.heads);
+    v("kv_heads", s.kv_heads);
+    v("head_size", s.head_size);
+    v("causal", s.causal);
+    v("window", s.window);
+    v("scale", s.scale);
+    v("q_bias", s.q_bias);
+    v("k_bias", s.k_bias);
+    v("v_bias", s.v_bias);
+    v("out_bias", s.out_bias);
+    v("qk_norm", s.qk_norm);
+    v("position", s.position);
+  }
+};
+
+// down(act(up x))
+struct Mlp {
+  int inner = 0;
+  Activation act = Activation::gelu;
+  bool bias = true;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("inner", s.inner);
+    v("act", s.act);
+    v("bias", s.bias);
+  }
+};
+
+// down(act(gate x) * up x)
+struct Glu {
+  int inner = 0;
+  Activation act = Activation::silu;
+  bool bias = false;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("inner", s.inner);
+    v("act", s.act);
+    v("bias", s.bias);
+  }
+};
+
+using Mixer = std::variant<Attention>;
+using Ffn = std::variant<Mlp, Glu>;
+
+// How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
+// Pre-norm sets `in`, post-norm `after_add`, sandwich `in` and `out`.
+struct Sublayer {
+  std::optional<Norm> in, out, after_add;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("in", s.in);
+    v("out", s.out);
+    v("after_add", s.after_add);
+  }
+};
+
+// A learned table added to the embedding: row = position in the sequence.
+struct LearnedPositions {
+  int rows = 0;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("rows", s.rows);
+  }
+};
+
+struct EmbedSpec {
+  int vocab = 0, width = 0;
+  int padding_id = -1;  // its row takes no gradient from the input side
+  std::variant<NoPosition, LearnedPositions> position;
+  int types = 0;  // rows of the token-type table; 0: none
+  std::optional<Norm> norm;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("vocab", s.vocab);
+    v("width", s.width);
+    v("padding_id", s.padding_id);
+    v("position", s.position);
+    v("types", s.types);
+    v("norm", s.norm);
+  }
+};
+
+// act(W x0 + b) on the first row of each sequence: what pooled classifiers read.
+struct Pooler {
+  Activation act = Activation::tanh;
+  bool optional = false;  // dropped where the checkpoint has no weights for it
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("act", s.act);
+    v("optional", s.optional);
+  }
+};
+
+enum class Predicts { next, same };  // the token after the row, or the one at the row
+
+// Logits over the vocabulary: decoder(norm(act(dense x))), the transform being optional.
+struct LmHead {
+  struct Transform {
+    Activation act = Activation::gelu;
+    Norm norm;
+    template <class Self, class V>
+    static void visit_fields(Self& s, V&& v) {
+      v("act", s.act);
+      v("norm", s.norm);
+    }
+  };
+  Predicts predicts = Predicts::next;
+  std::optional<Transform> transform;
+  bool bias = false;
+  std::string output = "logits";
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("predicts", s.predicts);
+    v("transform", s.transform);
+    v("bias", s.bias);
+    v("output", s.output);
+  }
+};
+
+enum class Reads { pooled, tokens, last_token };
+// How labels are compared: as transformers' problem_type and head classes do.
+enum class Problem { single_label, multi_label, regression, choice };
+
+struct Classifier {
+  Reads reads = Reads::pooled;
+  int labels = 2;
+  bool bias = true;
+  // Absent: one label means regression, integer labels one class, float labels many (transformers).
+  std::optional<Problem> problem;
+  std::string name = "classifier";  // parameters are heads.<name>.{weight,bias}
+  std::string output = "logits";
+  std::string label = "labels";  // the input that holds the right answers
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("reads", s.reads);
+    v("labels", s.labels);
+    v("bias", s.bias);
+    v("problem", s.problem);
+    v("name", s.name);
+    v("output", s.output);
+    v("label", s.label);
+  }
+};
+
+// Start and end logits of an answer span, one of each a token.
+struct SpanHead {
+  template <class Self, class V>
+  static void visit_fields(Self&, V&&) {}
+};
+
+using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead>;
+
+}  // namespace stemma

@@ -1,1 +1,0 @@
-#undef HWY_TARGET_INCLUDE

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Embeds a file of lines with sentence-transformers: the peer of `stemma embed`.
 
-    sentence_transformers_embed.py MODEL FILE [--threads N] [--batch B] [--repeat R] [--out FILE.json]
+    sentence_transformers_embed.py MODEL FILE [--threads N] [--batch B] [--repeat R] [--out JSON]
 
-Computes in f32 on the CPU in inference mode. sentence-transformers sorts by length before it cuts batches; the
-batch size is the best of a few unless --batch names one. Tokenizing counts, importing and loading do not. Prints the
-seconds and sentences/s of the fastest repeat, then the same as one JSON line. Needs the reference environment:
+Computes in f32 on the CPU in inference mode. sentence-transformers sorts by length before it cuts
+batches; the batch size is the best of a few unless --batch names one. Tokenizing counts, importing
+and loading do not. Prints the seconds and sentences/s of the fastest repeat, then the same as one
+JSON line. Needs the reference environment:
 
     tools/reference/run --python bench/peers/sentence_transformers_embed.py MODEL FILE
 """
@@ -18,11 +19,15 @@ import time
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="a sentence-transformers directory")
     parser.add_argument("file", type=pathlib.Path, help="texts, one a line")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--batch", type=int, help="batch size; default: the fastest of 16, 32, 64 and 128")
+    parser.add_argument(
+        "--batch", type=int, help="batch size; default: the fastest of 16, 32, 64 and 128"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="timed repeats after one warm-up")
     parser.add_argument("--out", type=pathlib.Path, help="write [{text, embedding}] here")
     return parser.parse_args()
@@ -65,19 +70,25 @@ def main():
         rows = [{"text": text, "embedding": row.tolist()} for text, row in zip(lines, embeddings)]
         args.out.write_text(json.dumps(rows), encoding="utf-8")
     rate = len(lines) / best_seconds
-    print(f"{len(lines)} sentences in {best_seconds:.3f} s, {rate:.1f} sentences/s "
-          f"({args.threads} threads, batch {best_batch}; loading took {load_seconds:.2f} s)")
-    print(json.dumps({
-        "peer": f"sentence-transformers {sentence_transformers.__version__}",
-        "torch": torch.__version__,
-        "model": args.model,
-        "sentences": len(lines),
-        "threads": args.threads,
-        "batch": best_batch,
-        "seconds": best_seconds,
-        "sentences_per_second": rate,
-        "load_seconds": load_seconds,
-    }))
+    print(
+        f"{len(lines)} sentences in {best_seconds:.3f} s, {rate:.1f} sentences/s "
+        f"({args.threads} threads, batch {best_batch}; loading took {load_seconds:.2f} s)"
+    )
+    print(
+        json.dumps(
+            {
+                "peer": f"sentence-transformers {sentence_transformers.__version__}",
+                "torch": torch.__version__,
+                "model": args.model,
+                "sentences": len(lines),
+                "threads": args.threads,
+                "batch": best_batch,
+                "seconds": best_seconds,
+                "sentences_per_second": rate,
+                "load_seconds": load_seconds,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Random padded [B,T] inputs, as a tokenizer would have made them.
 
-Rows have given lengths; rows in `left` are padded on the left. Padded label positions, and positions that have no
-token to be predicted from, hold -100. All integers are int64, as in published examples.
+Rows have given lengths; rows in `left` are padded on the left. Padded label positions, and
+positions that have no token to be predicted from, hold -100. All integers are int64, as in
+published examples.
 """
 
 import numpy as np
@@ -10,7 +11,8 @@ IGNORED = -100
 
 
 def padded(rng, config, lengths, left=(), width=None, first_id=0):
-    """input_ids and attention_mask. Real ids may be the pad id (unless first_id is past it): only the mask tells."""
+    """input_ids and attention_mask. Real ids may be the pad id (unless first_id is past it): only
+    the mask tells."""
     width = width or max(lengths)
     pad = getattr(config, "pad_token_id", None) or 0
     ids = np.full((len(lengths), width), pad, np.int64)
@@ -28,7 +30,7 @@ def with_types(rng, batch, config):
     types = np.zeros_like(ids)
     for row in range(len(ids)):
         real = np.flatnonzero(mask[row])
-        types[row, real[len(real) // 2:]] = rng.integers(0, config.type_vocab_size)
+        types[row, real[len(real) // 2 :]] = rng.integers(0, config.type_vocab_size)
         types[row, real[-1]] = config.type_vocab_size - 1
     return {**batch, "token_type_ids": types}
 
@@ -43,7 +45,8 @@ def masked_labels(rng, batch, config, share=0.3):
 
 
 def causal_labels(rng, batch, dropped=0.15):
-    """The ids themselves, but the first of a row (what would predict it is padding or another row) and a few more."""
+    """The ids themselves, but the first of a row (what would predict it is padding or another row)
+    and a few more."""
     mask = batch["attention_mask"]
     labels = np.where(mask == 1, batch["input_ids"], IGNORED)
     labels[np.arange(len(mask)), mask.argmax(1)] = IGNORED
@@ -60,8 +63,9 @@ def token_labels(rng, batch, classes):
 
 
 def chain_steps(rng, config, steps, rows, width, left=False):
-    """input_ids and attention_mask [steps,B,T] of a noisy arithmetic progression modulo the vocabulary, something a
-    tiny model can begin to learn; lengths differ, one row a step is full. With `left` every other row pads left."""
+    """input_ids and attention_mask [steps,B,T] of a noisy arithmetic progression modulo the
+    vocabulary, something a tiny model can begin to learn; lengths differ, one row a step is full.
+    With `left` every other row pads left."""
     vocab = config.vocab_size
     ids = np.zeros((steps, rows, width), np.int64)
     mask = np.zeros_like(ids)
@@ -80,7 +84,8 @@ def causal_steps(rows, width, left=False):
     def make(rng, config, steps):
         batch = chain_steps(rng, config, steps, rows, width, left)
         labels = [
-            causal_labels(rng, {k: v[s] for k, v in batch.items()}, dropped=0.05)["labels"] for s in range(steps)
+            causal_labels(rng, {k: v[s] for k, v in batch.items()}, dropped=0.05)["labels"]
+            for s in range(steps)
         ]
         return {**batch, "labels": np.stack(labels)}
 
@@ -88,7 +93,8 @@ def causal_steps(rows, width, left=False):
 
 
 def masked_steps(rows, width, mask_id):
-    """As a masked language model sees it: 30 % of the positions hold mask_id and are to be predicted."""
+    """As a masked language model sees it: 30 % of the positions hold mask_id and are to be
+    predicted."""
 
     def make(rng, config, steps):
         batch = chain_steps(rng, config, steps, rows, width)

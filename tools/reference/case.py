@@ -1,8 +1,10 @@
-"""Describes a reference case and writes its folder (the format is section 6 of the architecture page).
+"""Describes a reference case and writes its folder (the format is section 6 of the architecture
+page).
 
-A Case names a transformers class and its configuration; write_case() fills a model with random weights, saves it as
-published models are saved, loads it back, and records what that model computes: outputs, gradients, generated ids,
-training steps. Every result is computed in f32 and again in f64; the difference goes to case.json.
+A Case names a transformers class and its configuration; write_case() fills a model with random
+weights, saves it as published models are saved, loads it back, and records what that model
+computes: outputs, gradients, generated ids, training steps. Every result is computed in f32 and
+again in f64; the difference goes to case.json.
 """
 
 import dataclasses
@@ -15,7 +17,7 @@ from typing import Callable, Optional
 import numpy as np
 import torch
 import transformers
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 import generation
 import training
@@ -56,8 +58,8 @@ class Case:
 
 
 def randomise(model, seed, std):
-    """Every parameter, including the norm weights (around 1) and the biases, which are trivial in a fresh model and
-    would hide bugs."""
+    """Every parameter, including the norm weights (around 1) and the biases, which are trivial in a
+    fresh model and would hide bugs."""
     rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, p in model.named_parameters():
@@ -67,7 +69,8 @@ def randomise(model, seed, std):
 
 
 def load_model(directory, architecture=None):
-    """The class that config.json names (or `architecture`), in f32, eager attention, evaluation mode."""
+    """The class that config.json names (or `architecture`), in f32, eager attention, evaluation
+    mode."""
     directory = pathlib.Path(directory)
     if architecture is None:
         architecture = json.loads((directory / "config.json").read_text())["architectures"][0]
@@ -93,7 +96,10 @@ def save_case_json(folder, family, source, **entries):
     head = {
         "family": family,
         "source": source,
-        "versions": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
+        "versions": {
+            "torch": torch.__version__.split("+")[0],
+            "transformers": transformers.__version__,
+        },
     }
     (folder / "case.json").write_text(json.dumps({**head, **entries}, indent=1) + "\n")
 
@@ -103,7 +109,11 @@ def collect(output, wanted):
     found = {}
     for name in wanted:
         value = output[name]
-        for key, t in [(name, value)] if torch.is_tensor(value) else [(f"{name}.{i}", t) for i, t in enumerate(value)]:
+        for key, t in (
+            [(name, value)]
+            if torch.is_tensor(value)
+            else [(f"{name}.{i}", t) for i, t in enumerate(value)]
+        ):
             found[key] = t.detach().numpy()
     return found
 
@@ -128,7 +138,8 @@ def real_positions(name, array, mask):
 
 
 def under_stored_names(gradients, names, renamed=lambda name: name):
-    """Gradients under the names that the checkpoint uses; a tied parameter keeps the name that is in the file."""
+    """Gradients under the names that the checkpoint uses; a tied parameter keeps the name that is
+    in the file."""
     return {name: gradients[renamed(name)] for name in names if renamed(name) in gradients}
 
 
@@ -142,21 +153,33 @@ def record_results(folder, model, inputs, wanted, grads, renamed=lambda name: na
     with torch.set_grad_enabled(grads):
         outputs, gradients = run_model(model, tensors, wanted, grads)
         with DoubleEverywhere():
-            exact, exact_gradients = run_model(double_model(model), double_inputs(tensors), wanted, grads)
+            exact, exact_gradients = run_model(
+                double_model(model), double_inputs(tensors), wanted, grads
+            )
 
-    save_file({k: np.ascontiguousarray(v) for k, v in inputs.items()}, folder / "inputs.safetensors")
-    save_file({k: np.ascontiguousarray(v) for k, v in outputs.items()}, folder / "outputs.safetensors")
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in inputs.items()}, folder / "inputs.safetensors"
+    )
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in outputs.items()}, folder / "outputs.safetensors"
+    )
     mask = inputs.get("attention_mask")
     errors = {}
     for name in outputs:
-        error = relative(real_positions(name, outputs[name], mask), real_positions(name, exact[name], mask))
+        error = relative(
+            real_positions(name, outputs[name], mask), real_positions(name, exact[name], mask)
+        )
         errors[name] = round_up(error)
     if grads:
         names = stored_names(folder / "model")
         gradients = under_stored_names(gradients, names, renamed)
         exact_gradients = under_stored_names(exact_gradients, names, renamed)
-        save_file({k: np.ascontiguousarray(v) for k, v in gradients.items()}, folder / "grads.safetensors")
-        errors.update({k: round_up(v) for k, v in gradient_errors(gradients, exact_gradients).items()})
+        save_file(
+            {k: np.ascontiguousarray(v) for k, v in gradients.items()}, folder / "grads.safetensors"
+        )
+        errors.update(
+            {k: round_up(v) for k, v in gradient_errors(gradients, exact_gradients).items()}
+        )
     return errors
 
 
@@ -188,8 +211,12 @@ def write_case(case, root):
     if case.generate:
         generation.write(folder, model, case.generate)
     if case.train:
-        errors.update(training.write(folder, model, case.train, rng, stored_names(folder / "model")))
+        errors.update(
+            training.write(folder, model, case.train, rng, stored_names(folder / "model"))
+        )
 
     source = f"transformers {transformers.__version__} {case.architecture}"
-    save_case_json(folder, case.family, source, about=case.about, seed=case.seed, reference_error=errors)
+    save_case_json(
+        folder, case.family, source, about=case.about, seed=case.seed, reference_error=errors
+    )
     return folder

@@ -1,4 +1,5 @@
-"""Is a folder a well-formed case? Reads the files as bytes and JSON, without torch: what `verify` may rely on."""
+"""Is a folder a well-formed case? Reads the files as bytes and JSON, without torch: what `verify`
+may rely on."""
 
 import json
 import pathlib
@@ -9,9 +10,16 @@ from safetensors.numpy import load_file
 from case import MAX_BYTES, load_file_names
 
 KNOWN = {
-    "case.json", "model", "inputs.safetensors", "outputs.safetensors", "grads.safetensors", "generate.json",
-    "train.json", "train.safetensors", "text.json",
-}  # fmt: skip
+    "case.json",
+    "model",
+    "inputs.safetensors",
+    "outputs.safetensors",
+    "grads.safetensors",
+    "generate.json",
+    "train.json",
+    "train.safetensors",
+    "text.json",
+}
 
 
 def read_json(path):
@@ -34,7 +42,9 @@ def check_masks(inputs, problems):
 
 
 def check_tensors(folder, names, problems):
-    inputs = load_file(folder / "inputs.safetensors") if (folder / "inputs.safetensors").exists() else {}
+    inputs = (
+        load_file(folder / "inputs.safetensors") if (folder / "inputs.safetensors").exists() else {}
+    )
     check_masks(inputs, problems)
     for file in folder.glob("*.safetensors"):
         for name, t in load_file(file).items():
@@ -112,5 +122,6 @@ def check_all(roots):
         good = good and not problems
         for problem in problems:
             print(f"{folder}: {problem}")
-    print(f"{len(folders)} cases, {'all well-formed' if good else 'with problems' if folders else 'nothing found'}")
+    verdict = "all well-formed" if good else "with problems" if folders else "nothing found"
+    print(f"{len(folders)} cases, {verdict}")
     return good

@@ -1,7 +1,7 @@
 """Generated ids: greedy and beam search as transformers does them, one prompt at a time.
 
-Ids are recorded only if they are far from a tie: f64 and a model whose weights are disturbed by 1e-5 must give the
-same ones.
+Ids are recorded only if they are far from a tie: f64 and a model whose weights are disturbed by
+1e-5 must give the same ones.
 """
 
 import copy
@@ -35,7 +35,7 @@ def new_ids(model, prompt, spec, num_beams):
             do_sample=False,
             num_beams=num_beams,
             max_new_tokens=spec.max_new_tokens,
-        )[0, len(prompt):].tolist()
+        )[0, len(prompt) :].tolist()
     eos = model.generation_config.eos_token_id
     eos = [] if eos is None else [eos] if isinstance(eos, int) else eos
     ends = [i for i, token in enumerate(out) if token in eos]
@@ -43,11 +43,16 @@ def new_ids(model, prompt, spec, num_beams):
 
 
 def choose_eos(model, spec, rng):
-    """Draws the prompts and takes for eos ids that this model does say in the middle of some rows."""
+    """Draws the prompts and takes for eos ids that this model does say in the middle of some
+    rows."""
     vocab = model.config.vocab_size
     spec.prompts = [rng.integers(3, vocab, n).tolist() for n in spec.prompt_lengths]
     pad = model.config.pad_token_id or 0
-    beam = {} if spec.length_penalty == 1 else {"num_beams": spec.num_beams, "length_penalty": spec.length_penalty}
+    beam = (
+        {}
+        if spec.length_penalty == 1
+        else {"num_beams": spec.num_beams, "length_penalty": spec.length_penalty}
+    )
     model.generation_config = transformers.GenerationConfig(
         bos_token_id=1, pad_token_id=pad, eos_token_id=None, **beam
     )
@@ -58,7 +63,9 @@ def choose_eos(model, spec, rng):
         if len(chosen) < spec.eos and token not in chosen and any(token not in row for row in rows):
             chosen.append(token)
     if len(chosen) < spec.eos:
-        raise RuntimeError("no token is fit to be eos; choose another seed (rename the case)")
+        raise RuntimeError(
+            "no token is fit to be eos; give the case another name, which is its seed"
+        )
     eos = None if not chosen else chosen[0] if len(chosen) == 1 else chosen
     model.generation_config.eos_token_id = eos
     model.config.eos_token_id = rows[0][0] if spec.decoy_eos else eos
@@ -84,7 +91,10 @@ def write(folder, model, spec):
             exact_rows = [new_ids(exact, prompt, spec, beams) for prompt in spec.prompts]
         shaken_rows = [new_ids(shaken, prompt, spec, beams) for prompt in spec.prompts]
         if not rows == exact_rows == shaken_rows:
-            raise RuntimeError(f"{folder}: {key} ids hang on rounding; choose another seed (rename the case)")
+            raise RuntimeError(
+                f"{folder}: {key} ids hang on rounding; take other prompts "
+                "(for a case of the tables: another name, which is its seed)"
+            )
         result[key] = rows
         if beams > 1:
             result["num_beams"] = beams

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Makes reference cases with pip's transformers, for `stemma verify`.
 
-    run families [FAMILY | FAMILY/CASE]... [--out DIR]   the cases of the tables in families/, from tiny random models
-    run case --model DIR --out DIR --text TEXT...        a case from a model of your own
-    run check DIR...                                     are these folders well-formed cases?
-    run list                                             the tables
+run families [FAMILY | FAMILY/CASE]... [--out DIR]   the cases of the tables in families/
+run case --model DIR --out DIR --text TEXT...        a case from a model of your own
+run check DIR...                                     are these folders well-formed cases?
+run list                                             the tables
 """
 
 import argparse
@@ -21,7 +21,9 @@ from transformers.utils import logging  # noqa: E402
 
 def all_cases():
     modules = sorted(p.stem for p in (HERE / "families").glob("*.py") if p.stem != "__init__")
-    return [case for module in modules for case in importlib.import_module(f"families.{module}").CASES]
+    return [
+        case for module in modules for case in importlib.import_module(f"families.{module}").CASES
+    ]
 
 
 def make_families(args):
@@ -29,7 +31,9 @@ def make_families(args):
     wanted = [c for c in cases if not args.only or c.folder in args.only or c.family in args.only]
     unknown = set(args.only) - {c.folder for c in cases} - {c.family for c in cases}
     if unknown:
-        raise SystemExit(f"no such family or case: {', '.join(sorted(unknown))}; `run list` shows them")
+        raise SystemExit(
+            f"no such family or case: {', '.join(sorted(unknown))}; `run list` shows them"
+        )
     for case in wanted:
         folder = case.write(args.out)
         size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
@@ -65,12 +69,27 @@ def parse_arguments():
     families.set_defaults(call=make_families)
 
     own = verbs.add_parser("case", help="make a case from a model directory of your own")
-    own.add_argument("--model", type=pathlib.Path, required=True, help="Hugging Face or sentence-transformers directory")
-    own.add_argument("--out", type=pathlib.Path, required=True, help="the case's folder; must not exist")
-    own.add_argument("--text", nargs="+", required=True, help="one or more texts; @FILE means a text a line")
-    own.add_argument("--generate", type=int, default=0, metavar="N", help="N greedy tokens after each text too")
-    own.add_argument("--grads", action="store_true", help="gradients of a language model's loss on the texts")
-    own.add_argument("--copy", action="store_true", help="copy the model into the case instead of linking to it")
+    own.add_argument(
+        "--model",
+        type=pathlib.Path,
+        required=True,
+        help="Hugging Face or sentence-transformers directory",
+    )
+    own.add_argument(
+        "--out", type=pathlib.Path, required=True, help="the case's folder; must not exist"
+    )
+    own.add_argument(
+        "--text", nargs="+", required=True, help="one or more texts; @FILE means a text a line"
+    )
+    own.add_argument(
+        "--generate", type=int, default=0, metavar="N", help="N greedy tokens after each text too"
+    )
+    own.add_argument(
+        "--grads", action="store_true", help="gradients of a language model's loss on the texts"
+    )
+    own.add_argument(
+        "--copy", action="store_true", help="copy the model into the case instead of linking to it"
+    )
     own.set_defaults(call=make_own)
 
     checker = verbs.add_parser("check", help="check the form of case folders")

@@ -1,7 +1,8 @@
 """The same torch model in f64, and the distance between two results as `stemma verify` measures it.
 
-transformers computes norms, softmax, rotary angles and losses in torch.float32 whatever the model's dtype is. Inside
-DoubleEverywhere every such request means float64, so that the second run is a true f64 run of the same code.
+transformers computes norms, softmax, rotary angles and losses in torch.float32 whatever the model's
+dtype is. Inside DoubleEverywhere every such request means float64, so that the second run is a true
+f64 run of the same code.
 """
 
 import numpy as np
@@ -20,8 +21,8 @@ class DoubleEverywhere(TorchFunctionMode):
 
 
 def double_model(model):
-    """A f64 copy of `model`. It is built anew, so that tables such as inverse frequencies are f64 too. To be used
-    inside DoubleEverywhere."""
+    """A f64 copy of `model`. It is built anew, so that tables such as inverse frequencies are f64
+    too. To be used inside DoubleEverywhere."""
     copy = type(model)(model.config).double().eval()
     copy.load_state_dict({name: t.double() for name, t in model.state_dict().items()})
     if getattr(model, "generation_config", None) is not None:
@@ -42,8 +43,10 @@ def relative(ours, reference, floor=0.0):
 
 
 def gradient_errors(ours, reference):
-    """The relative error of each gradient, with the floor of architecture section 6: 0.1 RMS over all gradients
-    x sqrt(size)."""
+    """The relative error of each gradient, with the floor of architecture section 6: 0.1 RMS over
+    all gradients x sqrt(size)."""
     count = sum(t.size for t in reference.values())
-    rms = (sum(float(np.square(t, dtype=np.float64).sum()) for t in reference.values()) / count) ** 0.5
+    rms = (
+        sum(float(np.square(t, dtype=np.float64).sum()) for t in reference.values()) / count
+    ) ** 0.5
     return {name: relative(ours[name], t, 0.1 * rms * t.size**0.5) for name, t in reference.items()}

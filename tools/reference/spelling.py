@@ -1,5 +1,6 @@
-"""Rewrites a saved model directory in another spelling that published files use. Each maker returns a function of the
-directory; where it renames tensors, that function returns the map from the new name to transformers' own."""
+"""Rewrites a saved model directory in another spelling that published files use. Each maker returns
+a function of the directory; where it renames tensors, that function returns the map from the new
+name to transformers' own."""
 
 import json
 
@@ -15,14 +16,16 @@ def edit_config(directory, edit, name="config.json"):
 
 
 def old_rope(legacy_type=False):
-    """rope_theta, rope_scaling (null for the default kind) and torch_dtype, as files before transformers 5 have it;
-    with legacy_type the kind's key is `type`."""
+    """rope_theta, rope_scaling (null for the default kind) and torch_dtype, as files before
+    transformers 5 have it; with legacy_type the kind's key is `type`."""
 
     def edit(config):
         rope = config.pop("rope_parameters")
         config["rope_theta"] = rope.pop("rope_theta")
         kind = rope.pop("rope_type")
-        config["rope_scaling"] = None if kind == "default" else {"type" if legacy_type else "rope_type": kind, **rope}
+        config["rope_scaling"] = (
+            None if kind == "default" else {"type" if legacy_type else "rope_type": kind, **rope}
+        )
         config["torch_dtype"] = config.pop("dtype")
         config["transformers_version"] = "4.51.0"
 
@@ -30,19 +33,24 @@ def old_rope(legacy_type=False):
 
 
 def old_bert(directory):
-    """The tensors of a BERT converted from TensorFlow: LayerNorm.gamma and .beta, the position_ids buffer, and the
-    pooler and next-sentence head that a masked-LM model does not use."""
+    """The tensors of a BERT converted from TensorFlow: LayerNorm.gamma and .beta, the position_ids
+    buffer, and the pooler and next-sentence head that a masked-LM model does not use."""
     file = directory / "model.safetensors"
     ours = load_file(file)
 
     def old(name):
-        return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        )
 
     tensors = {old(name): t for name, t in ours.items()}
     width = ours["bert.embeddings.word_embeddings.weight"].shape[1]
     positions = ours["bert.embeddings.position_embeddings.weight"].shape[0]
     tensors["bert.embeddings.position_ids"] = np.arange(positions, dtype=np.int64)[None]
-    for name, shape in [("bert.pooler.dense", (width, width)), ("cls.seq_relationship", (2, width))]:
+    for name, shape in [
+        ("bert.pooler.dense", (width, width)),
+        ("cls.seq_relationship", (2, width)),
+    ]:
         tensors[f"{name}.weight"] = np.full(shape, 0.25, np.float32)
         tensors[f"{name}.bias"] = np.full(shape[:1], 0.5, np.float32)
     save_file(tensors, file, metadata={"format": "pt"})

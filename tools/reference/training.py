@@ -1,8 +1,9 @@
 """Training steps in plain torch: the definition that `verify` retraces.
 
-Per step: gradients of the mean cross-entropy over all counted tokens of the step (whatever `accumulation` cuts it
-into), clipped by their total norm, then AdamW at lrs[step]. Decay applies to parameters of two or more dimensions. No
-dropout. transformers computes the logits; loss, clipping and AdamW are torch's own.
+Per step: gradients of the mean cross-entropy over all counted tokens of the step (whatever
+`accumulation` cuts it into), clipped by their total norm, then AdamW at lrs[step]. Decay applies to
+parameters of two or more dimensions. No dropout. transformers computes the logits; loss, clipping
+and AdamW are torch's own.
 """
 
 import dataclasses
@@ -19,7 +20,9 @@ from precision import DoubleEverywhere, double_model, relative
 @dataclasses.dataclass
 class Train:
     objective: str  # causal or masked
-    batches: callable  # (rng, config, steps) -> {input_ids, attention_mask, labels}, each [steps,B,T]
+    batches: (
+        callable  # (rng, config, steps) -> {input_ids, attention_mask, labels}, each [steps,B,T]
+    )
     schedule: dict  # kind, warmup, total, decay_start
     optimizer: dict  # lr, betas, eps, weight_decay
     steps: int = 30
@@ -59,7 +62,11 @@ def summed_loss(model, spec, batch):
 def run(model, spec, batches, lrs):
     decay = [p for p in model.parameters() if p.dim() >= 2]
     plain = [p for p in model.parameters() if p.dim() < 2]
-    options = {"betas": tuple(spec.optimizer["betas"]), "eps": spec.optimizer["eps"], "foreach": False}
+    options = {
+        "betas": tuple(spec.optimizer["betas"]),
+        "eps": spec.optimizer["eps"],
+        "foreach": False,
+    }
     groups = [
         {"params": decay, "weight_decay": spec.optimizer["weight_decay"]},
         {"params": plain, "weight_decay": 0.0},
@@ -102,11 +109,18 @@ def write(folder, model, spec, rng, names):
     errors = {
         "losses": max(abs(a - b) / b for a, b in zip(losses, exact_losses)),
         "grad_norms": max(abs(a - b) / b for a, b in zip(norms, exact_norms)),
-        "final": max(relative(t, exact_state[k.removeprefix("final.")].numpy()) for k, t in final.items()),
+        "final": max(
+            relative(t, exact_state[k.removeprefix("final.")].numpy()) for k, t in final.items()
+        ),
     }
     if errors["losses"] > 3e-6 or errors["final"] > 3e-5:
-        raise RuntimeError(f"{folder}: training is too sensitive to rounding for a golden: {errors}")
-    save_file({k: np.ascontiguousarray(v) for k, v in {**batches, **final}.items()}, folder / "train.safetensors")
+        raise RuntimeError(
+            f"{folder}: training is too sensitive to rounding for a golden: {errors}"
+        )
+    save_file(
+        {k: np.ascontiguousarray(v) for k, v in {**batches, **final}.items()},
+        folder / "train.safetensors",
+    )
     record = {
         "objective": spec.objective,
         "steps": spec.steps,

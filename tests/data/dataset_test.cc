@@ -1,0 +1,257 @@
+#include "data/dataset.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "support/temp_dir.h"
+
+namespace stemma {
+namespace {
+
+template <class F>
+Error error_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e;
+  }
+  return Error(Code::kUsage, "no error");
+}
+
+std::vector<int32_t> bytes_of(std::string_view text) {
+  std::vector<int32_t> ids;
+  for (const unsigned char c : text) ids.push_back(c);
+  return ids;
+}
+
+// One sequence of a batch: ids, labels, positions.
+struct Sequence {
+  std::vector<int32_t> ids, labels, pos;
+};
+
+Sequence sequence_of(const TokenBatch& batch, size_t s) {
+  const auto cut = [&](const std::vector<int32_t>& v) {
+    return std::vector<int32_t>(v.begin() + batch.start[s], v.begin() + batch.start[s + 1]);
+  };
+  return {cut(batch.ids), cut(batch.labels), cut(batch.pos)};
+}
+
+class DatasetTest : public testing::Test {
+ protected:
+  Dataset open(DataSpec spec, std::vector<std::pair<std::string, std::string>> files) {
+    for (const auto& [name, text] : files) {
+      write_file(dir_ / name, text);
+      spec.paths.push_back((dir_ / name).string());
+    }
+    return Dataset::open(spec, tokenizer_ ? *tokenizer_ : byte_tokenizer_, team_);
+  }
+
+  // A WordPiece vocabulary: [PAD] 0, [UNK] 1, [CLS] 2, [SEP] 3, [MASK] 4, then a, b, ..., z.
+  void use_wordpiece() {
+    std::string vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+    for (char c = 'a'; c <= 'z'; ++c) vocabulary += cat(c, "\n");
+    write_file(dir_ / "vocab.txt", vocabulary);
+    write_file(dir_ / "tokenizer_config.json",
+               R"({"tokenizer_class": "BertTokenizer", "do_lower_case": true,)"
+               R"( "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",)"
+               R"( "cls_token": "[CLS]", "mask_token": "[MASK]"})");
+    tokenizer_ = Tokenizer::load(dir_.path());
+  }
+
+  TempDir dir_;
+  Team team_{2};
+  Tokenizer byte_tokenizer_ = Tokenizer::bytes();
+  std::optional<Tokenizer> tokenizer_;
+  const int32_t eos_ = *byte_tokenizer_.special().eos;
+};
+
+TEST_F(DatasetTest, CausalJoinChopsOneText) {
+  const Dataset data = open({.length = 4}, {{"a.txt", "abcde"}, {"b.txt", "fg"}});
+  EXPECT_EQ(data.documents(), 2);
+  EXPECT_EQ(data.tokens(), 9);
+  ASSERT_EQ(data.sequences(), 2);
+  std::map<int64_t, Sequence> by_id;
+  const TokenBatch batch = data.batch(0, 2);
+  EXPECT_EQ(batch.start, (std::vector<int32_t>{0, 4, 8}));
+  EXPECT_EQ(batch.counted, 8);
+  for (size_t s = 0; s < 2; ++s) by_id[batch.sequences[s]] = sequence_of(batch, s);
+  EXPECT_EQ(by_id[0].ids, bytes_of("abcd"));
+  EXPECT_EQ(by_id[0].labels, bytes_of("bcde"));
+  EXPECT_EQ(by_id[1].ids, (std::vector<int32_t>{'e', eos_, 'f', 'g'}));
+  EXPECT_EQ(by_id[1].labels, (std::vector<int32_t>{eos_, 'f', 'g', eos_}));
+  EXPECT_EQ(by_id[1].pos, (std::vector<int32_t>{0, 1, 2, 3}));
+}
+
+TEST_F(DatasetTest, CausalDocumentsStayApart) {
+  const Dataset data = open({.packing = Packing::documents, .length = 4},
+                            {{"a.jsonl", "{\"text\": \"abcde\"}\n{\"text\": \"f\"}\n"}});
+  ASSERT_EQ(data.sequences(), 3);
+  std::map<int64_t, Sequence> by_id;
+  const TokenBatch batch = data.batch(0, 3);
+  for (size_t s = 0; s < 3; ++s) by_id[batch.sequences[s]] = sequence_of(batch, s);
+  EXPECT_EQ(by_id[0].labels, bytes_of("bcde"));
+  EXPECT_EQ(by_id[1].ids, bytes_of("e"));
+  EXPECT_EQ(by_id[1].labels, std::vector<int32_t>{eos_});
+  EXPECT_EQ(by_id[2].ids, bytes_of("f"));
+  EXPECT_EQ(by_id[2].labels, std::vector<int32_t>{eos_});
+  EXPECT_EQ(data.describe(1), cat((dir_ / "a.jsonl").string(), " document 1, token 4"));
+  EXPECT_EQ(data.describe(2), cat((dir_ / "a.jsonl").string(), " document 2, token 0"));
+}
+
+TEST_F(DatasetTest, EveryEpochSeesEverySequenceOnceInItsOwnOrder) {
+  const Dataset data = open({.length = 8, .seed = 3}, {{"a.txt", std::string(400, 'x')}});
+  ASSERT_EQ(data.sequences(), 50);
+  std::vector<std::vector<int64_t>> orders;
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    orders.push_back(data.batch(epoch * 50, 50).sequences);
+    EXPECT_EQ(std::set<int64_t>(orders.back().begin(), orders.back().end()).size(), 50u);
+  }
+  EXPECT_NE(orders[0], orders[1]);
+  EXPECT_NE(orders[1], orders[2]);
+  EXPECT_FALSE(std::ranges::is_sorted(orders[0]));
+}
+
+// Resume: what comes at a position does not depend on how it was reached, nor on batch shape.
+TEST_F(DatasetTest, BatchesAreAPureFunctionOfThePosition) {
+  use_wordpiece();
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += cat(static_cast<char>('a' + i * 7 % 26), " ");
+  const DataSpec spec{.objective = DataObjective::masked, .length = 12, .seed = 9};
+  const Dataset data = open(spec, {{"a.txt", text}});
+  ASSERT_EQ(data.sequences(), 30);
+  const TokenBatch whole = data.batch(20, 40);  // over an end of an epoch
+  for (int64_t i = 0; i < 40; ++i) {
+    const TokenBatch one = data.batch(20 + i, 1);
+    const Sequence expected = sequence_of(whole, static_cast<size_t>(i));
+    EXPECT_EQ(one.ids, expected.ids);
+    EXPECT_EQ(one.labels, expected.labels);
+    EXPECT_EQ(one.pos, expected.pos);
+    EXPECT_EQ(one.sequences[0], whole.sequences[static_cast<size_t>(i)]);
+  }
+  Team serial(1);
+  DataSpec again = spec;
+  again.paths = {(dir_ / "a.txt").string()};
+  const Dataset other = Dataset::open(again, *tokenizer_, serial);
+  EXPECT_EQ(other.batch(20, 40).ids, whole.ids);
+  EXPECT_EQ(other.fingerprint(), data.fingerprint());
+  again.seed = 10;
+  const Dataset reseeded = Dataset::open(again, *tokenizer_, serial);
+  EXPECT_NE(reseeded.batch(20, 40).sequences, whole.sequences);
+  EXPECT_NE(reseeded.fingerprint(), data.fingerprint());
+}
+
+TEST_F(DatasetTest, MaskedSequencesAreWrappedAndMaskedAnewEachEpoch) {
+  use_wordpiece();
+  const Dataset data = open({.objective = DataObjective::masked, .length = 10},
+                            {{"a.txt", "a b c d e f"}, {"b.txt", "g h i j"}});
+  ASSERT_EQ(data.sequences(), 2);  // a b c d e f [SEP] g | h i j
+  EXPECT_EQ(data.tokens(), 11);
+  std::map<int64_t, std::set<std::vector<int32_t>>> masks;
+  for (int64_t position = 0; position < 40; ++position) {
+    const TokenBatch batch = data.batch(position, 1);
+    std::vector<int32_t> ids = batch.ids;
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (batch.labels[i] != kNoLabel) ids[i] = batch.labels[i];
+    if (batch.sequences[0] == 0)
+      EXPECT_EQ(ids, (std::vector<int32_t>{2, 5, 6, 7, 8, 9, 10, 3, 11, 3}));
+    else
+      EXPECT_EQ(ids, (std::vector<int32_t>{2, 12, 13, 14, 3}));
+    EXPECT_EQ(batch.counted, batch.sequences[0] == 0 ? 2 : 1);
+    EXPECT_EQ(batch.labels[0], kNoLabel);
+    EXPECT_EQ(batch.labels.back(), kNoLabel);
+    masks[batch.sequences[0]].insert(batch.labels);
+  }
+  EXPECT_GT(masks[0].size(), 5u);
+  EXPECT_EQ(masks[1].size(), 3u);
+}
+
+TEST_F(DatasetTest, MaskedDocumentsStayApart) {
+  use_wordpiece();
+  const Dataset data =
+      open({.objective = DataObjective::masked, .packing = Packing::documents, .length = 5},
+           {{"a.txt", "a b c d"}, {"b.txt", "e"}});
+  EXPECT_EQ(data.sequences(), 3);  // a b c | d | e
+  EXPECT_EQ(data.tokens(), 5);
+}
+
+TEST_F(DatasetTest, ValidationIsTheEndOfTheData) {
+  use_wordpiece();
+  std::string text;
+  for (int i = 0; i < 100; ++i) text += "a b c d e f g h ";
+  const Dataset data = open(
+      {.objective = DataObjective::masked, .length = 10, .validation = 0.1, .mask = {.rate = 0.5}},
+      {{"a.txt", text}});
+  ASSERT_EQ(data.sequences(), 90);
+  ASSERT_EQ(data.validation_sequences(), 10);
+  for (const int64_t sequence : data.batch(0, 90).sequences) EXPECT_LT(sequence, 90);
+  const TokenBatch all = data.validation_batch(0, 10);
+  std::vector<int64_t> expected(10);
+  std::iota(expected.begin(), expected.end(), 90);
+  EXPECT_EQ(all.sequences, expected);
+  EXPECT_EQ(all.counted, 20);  // 0.15 of ten tokens, whatever the training rate
+  EXPECT_EQ(data.batch(0, 10).counted, 50);
+  const TokenBatch part = data.validation_batch(4, 1);
+  EXPECT_EQ(part.ids, sequence_of(all, 4).ids);
+  EXPECT_EQ(part.labels, sequence_of(all, 4).labels);
+  EXPECT_THROW(data.validation_batch(5, 6), Error);
+}
+
+TEST_F(DatasetTest, LargeDocumentsAreTokenisedInPieces) {
+  std::string text;
+  while (text.size() < (5 << 20)) text += "a line of text\n";
+  const Dataset data = open({.length = 1 << 20}, {{"a.txt", text}});
+  EXPECT_EQ(data.documents(), 1);
+  EXPECT_EQ(data.tokens(), static_cast<int64_t>(text.size()) + 1);
+  const TokenBatch batch = data.batch(0, data.sequences());
+  for (size_t s = 0; s < batch.sequences.size(); ++s) {
+    const Sequence sequence = sequence_of(batch, s);
+    const std::string_view expected =
+        std::string_view(text).substr(static_cast<size_t>(batch.sequences[s]) << 20, 1 << 20);
+    EXPECT_TRUE(std::ranges::equal(sequence.ids, bytes_of(expected)));
+  }
+}
+
+TEST_F(DatasetTest, RefusesWhatCannotWork) {
+  const auto refusal = [&](DataSpec spec) {
+    return error_of([&] { open(spec, {{"a.txt", "abc"}}); });
+  };
+  EXPECT_EQ(refusal({.length = 0}).code(), Code::kUsage);
+  EXPECT_EQ(refusal({.validation = 1}).code(), Code::kUsage);
+  EXPECT_EQ(refusal({.validation = -0.1}).code(), Code::kUsage);
+  EXPECT_NE(refusal({.validation = 0.1}).message().find("nothing is left to train on"),
+            std::string::npos);
+  EXPECT_NE(refusal({.objective = DataObjective::masked}).message().find("mask token"),
+            std::string::npos);
+  EXPECT_EQ(error_of([&] { open({}, {}); }).code(), Code::kUsage);
+  EXPECT_NE(error_of([&] {
+              open({}, {{"b.txt", " \n"}});
+            })
+                .message()
+                .find("nothing is left"),
+            std::string::npos);
+  use_wordpiece();
+  EXPECT_EQ(refusal({.objective = DataObjective::masked, .length = 2}).code(), Code::kUsage);
+  EXPECT_NE(
+      refusal({.objective = DataObjective::masked, .mask = {.rate = 2}}).message().find("rate"),
+      std::string::npos);
+  // WordPiece has no EOS: two documents cannot be joined for the causal objective.
+  EXPECT_NE(error_of([&] {
+              open({.length = 1}, {{"a.txt", "a b"}, {"b.txt", "c d"}});
+            })
+                .message()
+                .find("no EOS"),
+            std::string::npos);
+  const Dataset data = open({.length = 1}, {{"a.txt", "a b c"}});
+  EXPECT_THROW(data.batch(-1, 1), Error);
+  EXPECT_THROW(data.batch(0, 0), Error);
+  EXPECT_THROW(data.describe(2), Error);
+}
+
+}  // namespace
+}  // namespace stemma

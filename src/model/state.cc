@@ -28,6 +28,13 @@ class StateStore::LayerKv : public KvState {
 
   void release(SeqId seq) { rows_.erase(seq); }
 
+  void fork(Ctx& c, SeqId from, SeqId to) {
+    reserve(c, to, store_.length(from) + 1);
+    const size_t kept = static_cast<size_t>(store_.length(from) * row_elements()) * sizeof(float);
+    std::memcpy(rows_[to].k.data<float>(), rows_[from].k.data<float>(), kept);
+    std::memcpy(rows_[to].v.data<float>(), rows_[from].v.data<float>(), kept);
+  }
+
   int64_t bytes() const {
     int64_t total = 0;
     for (const auto& [seq, rows] : rows_)
@@ -88,6 +95,13 @@ void StateStore::reserve(Ctx& c, SeqId seq, int tokens) {
 void StateStore::release(SeqId seq) {
   lengths_.erase(seq);
   for (LayerKv& layer : layers_) layer.release(seq);
+}
+
+void StateStore::fork(Ctx& c, SeqId from, SeqId to) {
+  check(lengths_.count(from) > 0 && lengths_.count(to) == 0, "[state] fork of sequence ", from,
+        " to ", to);
+  for (LayerKv& layer : layers_) layer.fork(c, from, to);
+  lengths_[to] = lengths_[from];
 }
 
 int StateStore::length(SeqId seq) const {

@@ -20,6 +20,8 @@ class StateStore {
   // Begins a sequence (or keeps it) with room for `tokens` in all.
   void reserve(Ctx& c, SeqId seq, int tokens);
   void release(SeqId seq);
+  // `to` becomes a sequence with a copy of what `from` remembers.
+  void fork(Ctx& c, SeqId from, SeqId to);
   int length(SeqId seq) const;  // tokens remembered; 0 for an unknown sequence
   // Forgets what came after the first `length` tokens.
   void rollback(SeqId seq, int length);

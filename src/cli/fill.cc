@@ -1,0 +1,56 @@
+// stemma fill MODEL TEXT: what could stand where the text says [MASK].
+#include <cstdio>
+
+#include "cli/verb.h"
+#include "model/checkpoint.h"
+#include "run/score.h"
+
+namespace stemma::cli {
+namespace {
+
+struct Fill {
+  std::string model, text;
+  int top = 5;
+
+  void declare(Options& o) {
+    o.add("model", model, "Directory of a masked language model", true);
+    o.add("text", text, "A text with the model's mask token in it (default: standard input)");
+    o.add("--top", top, "Candidates for each mask");
+    o.footer("Example: stemma fill bert-base-uncased 'Paris is the [MASK] of France.'");
+  }
+
+  int run(Session& session) {
+    if (top < 1) fail(Code::kUsage, "[fill] --top must be at least 1");
+    Ctx c = session.engine.ctx();
+    const Checkpoint checkpoint = load_checkpoint(c, model);
+    const Tokenizer tokenizer = Tokenizer::load(model);
+    const auto mask = tokenizer.special().mask;
+    check(mask.has_value(), "[fill] the tokenizer of ", model, " has no mask token");
+    const std::vector<std::string> texts =
+        text.empty() ? read_lines({}) : std::vector<std::string>{text};
+    for (const std::string& one : texts) {
+      const Encoding encoding = tokenizer.encode(one);
+      const auto masks = fill(c, *checkpoint.model, encoding, *mask, top);
+      check(!masks.empty(), "[fill] the text has no ", tokenizer.token(*mask), ": \"", one, "\"");
+      for (const auto& candidates : masks) {
+        for (const Candidate& candidate : candidates) {
+          const std::string& token = tokenizer.token(candidate.id);
+          if (session.json) {
+            session.emit(Json::object({{"token", token}, {"probability", candidate.probability}}));
+          } else {
+            char number[32];
+            std::snprintf(number, sizeof number, "%8.5f  ", candidate.probability);
+            session.print(number + token);
+          }
+        }
+        if (masks.size() > 1) session.print("");
+      }
+    }
+    return 0;
+  }
+};
+
+const RegisterVerb<Fill> verb("Run a model", "fill", "Candidates for a masked word");
+
+}  // namespace
+}  // namespace stemma::cli

@@ -1,0 +1,59 @@
+// stemma score MODEL [FILES]: how probable a causal model finds a text.
+#include "run/score.h"
+
+#include <cstdio>
+
+#include "base/file.h"
+#include "cli/verb.h"
+#include "model/checkpoint.h"
+
+namespace stemma::cli {
+namespace {
+
+struct ScoreVerb {
+  std::string model;
+  std::vector<std::string> files;
+
+  void declare(Options& o) {
+    o.add("model", model, "Directory of a causal model", true);
+    o.add("files", files, "Files, each scored as one text (default: each line of standard input)");
+    o.footer("Log-probabilities are natural; the first token has none.");
+  }
+
+  int run(Session& session) {
+    Ctx c = session.engine.ctx();
+    const Checkpoint checkpoint = load_checkpoint(c, model);
+    const Tokenizer tokenizer = Tokenizer::load(model);
+    std::vector<std::string> texts;
+    if (files.empty()) texts = read_lines({});
+    for (const std::string& file : files) texts.push_back(read_file(file));
+    for (const std::string& text : texts) {
+      const Score s = score(c, *checkpoint.model, tokenizer.encode(text).ids);
+      if (session.json) {
+        session.emit(
+            Json::object({{"ids", Json::array({s.ids.begin(), s.ids.end()})},
+                          {"logprobs", Json::array({s.logprobs.begin(), s.logprobs.end()})},
+                          {"perplexity", s.perplexity}}));
+        continue;
+      }
+      double total = 0;
+      for (size_t i = 0; i < s.ids.size(); ++i) {
+        char row[64] = "         -";
+        if (i > 0) std::snprintf(row, sizeof row, "%10.5f", s.logprobs[i - 1]);
+        if (i > 0) total += s.logprobs[i - 1];
+        session.print(cat(row, "  ", tokenizer.token(s.ids[i])));
+      }
+      char line[96];
+      std::snprintf(line, sizeof line, "tokens %zu, log-probability %.5f, perplexity %.5f",
+                    s.ids.size(), total, s.perplexity);
+      session.print(line);
+    }
+    return 0;
+  }
+};
+
+const RegisterVerb<ScoreVerb> verb("Run a model", "score",
+                                   "Log-probabilities of each token, and perplexity");
+
+}  // namespace
+}  // namespace stemma::cli

@@ -1,0 +1,163 @@
+#include "eval/case.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class Raw, class F>
+void convert(const StoredTensor& stored, std::vector<double>& out, F f) {
+  const size_t n = stored.bytes.size() / sizeof(Raw);
+  out.reserve(n);
+  for (size_t i = 0; i < n; ++i) {
+    Raw raw;
+    std::memcpy(&raw, stored.bytes.data() + i * sizeof raw, sizeof raw);
+    out.push_back(static_cast<double>(f(raw)));
+  }
+}
+
+// Inputs whose last dimension runs over tokens.
+bool is_per_token(std::string_view name) {
+  return name == "input_ids" || name == "attention_mask" || name == "token_type_ids" ||
+         name == "position_ids";
+}
+
+}  // namespace
+
+Numbers Numbers::rows(int64_t begin, int64_t end) const {
+  const int64_t width = elements() / std::max<int64_t>(1, shape.at(0));
+  Numbers part;
+  part.shape = shape;
+  part.shape[0] = end - begin;
+  part.values.assign(values.begin() + begin * width, values.begin() + end * width);
+  return part;
+}
+
+Numbers read_numbers(const StoredTensor& stored) {
+  Numbers out;
+  out.shape = stored.shape;
+  auto same = [](auto v) { return v; };
+  switch (stored.dtype) {
+    case DType::f32:
+      convert<float>(stored, out.values, same);
+      break;
+    case DType::f64:
+      convert<double>(stored, out.values, same);
+      break;
+    case DType::bf16:
+      convert<uint16_t>(stored, out.values, widen_bf16);
+      break;
+    case DType::f16:
+      convert<uint16_t>(stored, out.values, widen_f16);
+      break;
+    case DType::i64:
+      convert<int64_t>(stored, out.values, same);
+      break;
+    case DType::i32:
+      convert<int32_t>(stored, out.values, same);
+      break;
+    case DType::u8:
+    case DType::boolean:
+      convert<uint8_t>(stored, out.values, same);
+      break;
+    default:
+      fail(Code::kUnsupported, "[case] tensor ", stored.name, " is stored as ",
+           dtype_name(stored.dtype));
+  }
+  return out;
+}
+
+CaseInputs::CaseInputs(const TensorFiles& files) {
+  for (const StoredTensor& t : files.tensors()) inputs_.emplace_back(t.name, read_numbers(t));
+  unpad();
+}
+
+CaseInputs::CaseInputs(const TensorFiles& files, int64_t step) {
+  for (const StoredTensor& t : files.tensors()) {
+    if (t.name.starts_with("final.")) continue;
+    Numbers one = read_numbers(t).rows(step, step + 1);
+    one.shape.erase(one.shape.begin());
+    inputs_.emplace_back(t.name, std::move(one));
+  }
+  unpad();
+}
+
+CaseInputs CaseInputs::part(int64_t begin, int64_t end) const {
+  Named inputs;
+  for (const auto& [name, numbers] : inputs_) inputs.emplace_back(name, numbers.rows(begin, end));
+  return CaseInputs(std::move(inputs));
+}
+
+const Numbers* CaseInputs::find(std::string_view name) const {
+  for (const auto& [key, numbers] : inputs_)
+    if (key == name) return &numbers;
+  return nullptr;
+}
+
+const Numbers& CaseInputs::at(std::string_view name) const {
+  const Numbers* found = find(name);
+  check(found, "[case] the inputs have no ", name);
+  return *found;
+}
+
+Ints CaseInputs::per_token(std::string_view name) const {
+  const Numbers& numbers = at(name);
+  check(numbers.elements() == padded_tokens(), "[case] ", name, " is not one value a token");
+  Ints out;
+  for (int64_t place : places_)
+    out.push_back(static_cast<int32_t>(numbers.values[static_cast<size_t>(place)]));
+  return out;
+}
+
+void CaseInputs::unpad() {
+  for (const auto& [name, numbers] : inputs_)
+    if (!is_per_token(name) && (name.starts_with("decoder_") || name == "inputs_embeds" ||
+                                name == "perm_mask" || name == "target_mapping"))
+      fail(Code::kUnsupported, "[case] input ", name,
+           " belongs to a model that is not supported yet");
+  const Numbers& ids = at("input_ids");
+  check(ids.shape.size() >= 2, "[case] input_ids is not [B,T]");
+  length_ = ids.shape.back();
+  sequences_ = length_ ? ids.elements() / length_ : 0;
+  const Numbers* mask = find("attention_mask");
+  const Numbers* types = find("token_type_ids");
+  const Numbers* positions = find("position_ids");
+  for (const Numbers* other : {mask, types, positions})
+    check(!other || other->elements() == ids.elements(),
+          "[case] attention_mask, token_type_ids or position_ids differ in size from input_ids");
+  for (int64_t b = 0; b < sequences_; ++b) {
+    Ints sequence, sequence_types, sequence_positions;
+    for (int64_t t = 0; t < length_; ++t) {
+      const auto i = static_cast<size_t>(b * length_ + t);
+      if (mask && mask->values[i] == 0) continue;
+      places_.push_back(b * length_ + t);
+      sequence.push_back(static_cast<int32_t>(ids.values[i]));
+      if (types) sequence_types.push_back(static_cast<int32_t>(types->values[i]));
+      // transformers counts positions from the first column, padded or not.
+      sequence_positions.push_back(
+          static_cast<int32_t>(positions ? positions->values[i] : static_cast<double>(t)));
+    }
+    const size_t begin = batch_.main.positions.size();
+    batch_.main.append(sequence, sequence_types);
+    std::copy(sequence_positions.begin(), sequence_positions.end(),
+              batch_.main.positions.begin() + static_cast<int64_t>(begin));
+  }
+}
+
+std::vector<fs::path> find_cases(const fs::path& folder) {
+  if (!fs::exists(folder)) fail(Code::kNotFound, "[verify] there is no folder ", folder.string());
+  if (fs::exists(folder / "case.json")) return {folder};
+  std::vector<fs::path> cases;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().filename() == "case.json")
+      cases.push_back(entry.path().parent_path());
+  std::sort(cases.begin(), cases.end());
+  if (cases.empty())
+    fail(Code::kNotFound, "[verify] ", folder.string(), " holds no case.json, at any depth");
+  return cases;
+}
+
+}  // namespace stemma

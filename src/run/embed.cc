@@ -1,0 +1,210 @@
+#include "run/embed.h"
+
+#include <algorithm>
+#include <mutex>
+#include <numeric>
+
+#include "ops/linear.h"
+#include "ops/primitives.h"
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Enough rows for the matrix products to run at full speed, few enough to stay in cache and to give
+// every thread several batches.
+constexpr int64_t kTokensPerBatch = 1024;
+
+Json optional_file(const fs::path& path) {
+  return fs::exists(path) ? Json::parse_file(path) : Json::object();
+}
+
+// "torch.nn.modules.activation.Tanh" -> tanh.
+Activation torch_activation(const std::string& path) {
+  const std::string name = path.substr(path.rfind('.') + 1);
+  if (name == "Identity") return Activation::identity;
+  if (name == "Tanh") return Activation::tanh;
+  if (name == "ReLU") return Activation::relu;
+  if (name == "GELU") return Activation::gelu;
+  if (name == "Sigmoid") return Activation::sigmoid;
+  if (name == "SiLU") return Activation::silu;
+  fail(Code::kUnsupported, "[embed] activation ", path, " of a Dense module is not supported");
+}
+
+}  // namespace
+
+Embedder::PoolingModule Embedder::load_pooling(const fs::path& directory) {
+  const Json config = Json::parse_file(directory / "config.json");
+  struct Row {
+    const char* name;
+    Pooling mode;
+  };
+  // The order in which several modes are concatenated.
+  constexpr Row kModes[] = {{"cls", Pooling::cls},
+                            {"max", Pooling::max},
+                            {"mean", Pooling::mean},
+                            {"mean_sqrt_len", Pooling::mean_sqrt_len},
+                            {"weightedmean", Pooling::weighted_mean},
+                            {"lasttoken", Pooling::last}};
+  PoolingModule module;
+  std::vector<std::string> named;
+  if (const Json* mode = config.find("pooling_mode")) {
+    if (mode->is_array())
+      for (const Json& m : mode->items()) named.push_back(m.as_string());
+    else
+      named.push_back(mode->as_string());
+  }
+  for (const Row& row : kModes) {
+    const std::string key =
+        std::string(row.name) == "cls"
+            ? "pooling_mode_cls_token"
+            : cat("pooling_mode_", row.name, std::string(row.name) == "lasttoken" ? "" : "_tokens");
+    if (config.get(key, false) || std::find(named.begin(), named.end(), row.name) != named.end())
+      module.modes.push_back(row.mode);
+  }
+  check(!module.modes.empty(), "[embed] ", (directory / "config.json").string(),
+        " names no pooling mode that is known (cls, max, mean, mean_sqrt_len, weightedmean, "
+        "lasttoken)");
+  return module;
+}
+
+Embedder::DenseModule Embedder::load_dense(Ctx& c, const fs::path& directory) {
+  const Json config = Json::parse_file(directory / "config.json");
+  const auto files = std::make_shared<const TensorFiles>(TensorFiles::open(directory));
+  DenseModule module;
+  module.act =
+      torch_activation(config.get("activation_function", "torch.nn.modules.activation.Tanh"));
+  module.weight = widen(c, files->at("linear.weight"), files);
+  if (config.get("bias", true)) module.bias = widen(c, files->at("linear.bias"), files);
+  check(module.weight.rank() == 2, "[embed] linear.weight of ", directory.string(),
+        " is not a matrix");
+  return module;
+}
+
+Embedder Embedder::load(Ctx& c, const fs::path& directory) {
+  const bool listed = fs::exists(directory / "modules.json");
+  const Json modules = listed ? Json::parse_file(directory / "modules.json") : Json::array();
+  fs::path transformer = directory;
+  if (listed && modules.size() > 0) transformer = directory / modules.at(size_t{0}).get("path", "");
+
+  LoadOptions options;
+  options.heads = false;
+  Embedder e(load_checkpoint(c, transformer, options), Tokenizer::load(transformer));
+  e.width_ = e.checkpoint_.model->spec().embed.width;
+
+  const Json settings = optional_file(transformer / "sentence_bert_config.json");
+  e.lowercase_ = settings.get("do_lower_case", false);
+  const int positions = e.checkpoint_.model->spec().max_positions;
+  e.max_length_ = std::min(positions, e.tokenizer_.max_length().value_or(positions));
+  if (const Json* given = settings.find("max_seq_length"); given && !given->is_null())
+    e.max_length_ = std::min(positions, static_cast<int>(given->as_int()));
+  const Json prompts = optional_file(directory / "config_sentence_transformers.json");
+  if (const std::string name = prompts.get("default_prompt_name", ""); !name.empty())
+    e.prompt_ = prompts.at("prompts").at(name).as_string();
+
+  if (!listed) e.modules_.push_back(PoolingModule{{Pooling::mean}});
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const std::string type = modules.at(i).at("type").as_string();
+    const std::string kind = type.substr(type.rfind('.') + 1);
+    const fs::path at = directory / modules.at(i).get("path", "");
+    if (kind == "Transformer" && i == 0) continue;
+    if (kind == "Pooling") {
+      e.modules_.push_back(load_pooling(at));
+      e.width_ *= static_cast<int>(std::get<PoolingModule>(e.modules_.back()).modes.size());
+    } else if (kind == "Dense") {
+      e.modules_.push_back(load_dense(c, at));
+      const Tensor& weight = std::get<DenseModule>(e.modules_.back()).weight;
+      check(weight.extent(1) == e.width_, "[embed] Dense of ", at.string(), " takes vectors of ",
+            weight.extent(1), ", gets ", e.width_);
+      e.width_ = static_cast<int>(weight.extent(0));
+    } else if (kind == "Normalize") {
+      e.modules_.push_back(NormalizeModule{});
+    } else {
+      fail(Code::kUnsupported, "[embed] module type ", type, " of ",
+           (directory / "modules.json").string(),
+           " is not supported; known are Transformer, Pooling, Dense, Normalize");
+    }
+  }
+  return e;
+}
+
+std::string Embedder::prepared(std::string_view text) const {
+  std::string s = prompt_;
+  s += text;
+  if (lowercase_)
+    for (char& ch : s)
+      if (ch >= 'A' && ch <= 'Z') ch = static_cast<char>(ch - 'A' + 'a');
+  return s;
+}
+
+Tensor Embedder::embed_batch(Ctx& c, const Batch& batch) const {
+  Tensor x = checkpoint_.model->forward(c, batch);
+  for (const Module& module : modules_) {
+    if (const auto* pooling = std::get_if<PoolingModule>(&module)) {
+      std::vector<Tensor> parts;
+      for (Pooling mode : pooling->modes) parts.push_back(pool(c, x, batch.main.start, mode));
+      x = parts.size() == 1 ? parts[0] : concat(c, parts, 1);
+    } else if (const auto* dense = std::get_if<DenseModule>(&module)) {
+      x = activation(c, linear(c, x, dense->weight, dense->bias), dense->act);
+    } else {
+      x = normalize(c, x);
+    }
+  }
+  return x;
+}
+
+std::vector<float> Embedder::embed(Ctx& c, std::span<const std::string> texts,
+                                   const std::function<void(size_t)>& progress) const {
+  std::vector<Encoding> encoded(texts.size());
+  EncodeOptions options;
+  options.max_length = max_length_;
+  c.team->run_range(static_cast<int64_t>(texts.size()), 64, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      encoded[i] = tokenizer_.encode(prepared(texts[i]), options);
+  });
+
+  // Longest first, so that the last batches to run are short ones.
+  std::vector<size_t> order(texts.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return encoded[a].ids.size() > encoded[b].ids.size();
+  });
+  std::vector<size_t> cuts = {0};
+  int64_t tokens = 0;
+  for (size_t i = 0; i < order.size(); ++i) {
+    const auto length = static_cast<int64_t>(encoded[order[i]].ids.size());
+    check(length > 0, "[embed] text ", order[i] + 1,
+          " has no tokens, and this tokenizer adds none of its own");
+    if (tokens > 0 && tokens + length > kTokensPerBatch) {
+      cuts.push_back(i);
+      tokens = 0;
+    }
+    tokens += length;
+  }
+  cuts.push_back(order.size());
+
+  std::vector<float> out(texts.size() * static_cast<size_t>(width_));
+  std::mutex mutex;
+  size_t done = 0;
+  if (texts.empty()) return out;
+  c.team->run(static_cast<int64_t>(cuts.size()) - 1, [&](int64_t piece) {
+    const size_t begin = cuts[static_cast<size_t>(piece)],
+                 end = cuts[static_cast<size_t>(piece) + 1];
+    Batch batch;
+    for (size_t i = begin; i < end; ++i)
+      batch.main.append(encoded[order[i]].ids, encoded[order[i]].type_ids);
+    Ctx own = c;
+    const Tensor rows = embed_batch(own, batch);
+    const float* from = rows.data<float>();
+    for (size_t i = begin; i < end; ++i, from += width_)
+      std::copy_n(from, width_, out.begin() + static_cast<int64_t>(order[i]) * width_);
+    if (progress) {
+      std::lock_guard lock(mutex);
+      progress(done += end - begin);
+    }
+  });
+  return out;
+}
+
+}  // namespace stemma

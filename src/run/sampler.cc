@@ -1,0 +1,96 @@
+#include "run/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <unordered_set>
+#include <vector>
+
+#include "base/rng.h"
+
+namespace stemma {
+namespace {
+
+constexpr float kExcluded = -std::numeric_limits<float>::infinity();
+
+std::vector<double> probabilities(std::span<const float> scores) {
+  const float largest = *std::max_element(scores.begin(), scores.end());
+  std::vector<double> p(scores.size());
+  double total = 0;
+  for (size_t i = 0; i < p.size(); ++i)
+    total += p[i] = std::exp(static_cast<double>(scores[i]) - largest);
+  for (double& v : p) v /= total;
+  return p;
+}
+
+void keep_top_k(std::span<float> scores, size_t k) {
+  if (k >= scores.size()) return;
+  std::vector<float> sorted(scores.begin(), scores.end());
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<int64_t>(k) - 1, sorted.end(),
+                   std::greater<>());
+  const float least = sorted[k - 1];
+  for (float& s : scores)
+    if (s < least) s = kExcluded;
+}
+
+// Keeps the smallest set of the most probable ids whose mass reaches p: seen from below, ids go
+// while the mass up to and including them is at most 1 - p.
+void keep_top_p(std::span<float> scores, double top_p) {
+  const std::vector<double> p = probabilities(scores);
+  std::vector<size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] < p[b]; });
+  double mass = 0;
+  for (size_t i = 0; i + 1 < order.size(); ++i) {
+    mass += p[order[i]];
+    if (mass > 1 - top_p) break;
+    scores[order[i]] = kExcluded;
+  }
+}
+
+void keep_min_p(std::span<float> scores, double min_p) {
+  const std::vector<double> p = probabilities(scores);
+  const double least = min_p * *std::max_element(p.begin(), p.end());
+  for (size_t i = 0; i < p.size(); ++i)
+    if (p[i] < least) scores[i] = kExcluded;
+}
+
+}  // namespace
+
+void penalise_repetition(std::span<float> scores, const Ints& seen, double penalty) {
+  if (penalty == 1) return;
+  const auto factor = static_cast<float>(penalty);
+  for (int32_t id : std::unordered_set<int32_t>(seen.begin(), seen.end())) {
+    float& s = scores[static_cast<size_t>(id)];
+    s = s < 0 ? s * factor : s / factor;
+  }
+}
+
+void warp(std::span<float> scores, const Sampling& sampling) {
+  if (sampling.temperature != 1)
+    for (float& s : scores) s = static_cast<float>(s / sampling.temperature);
+  if (sampling.top_k > 0) keep_top_k(scores, static_cast<size_t>(sampling.top_k));
+  if (sampling.top_p < 1) keep_top_p(scores, sampling.top_p);
+  if (sampling.min_p > 0) keep_min_p(scores, sampling.min_p);
+}
+
+int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step) {
+  penalise_repetition(scores, seen, sampling.repetition_penalty);
+  if (!sampling.sample)
+    return static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+  warp(scores, sampling);
+  const std::vector<double> p = probabilities(scores);
+  const double u = RngKey(sampling.seed).of("sample").uniform(static_cast<uint64_t>(step));
+  double mass = 0;
+  int32_t last = 0;
+  for (size_t i = 0; i < p.size(); ++i) {
+    if (p[i] == 0) continue;
+    last = static_cast<int32_t>(i);
+    mass += p[i];
+    if (u < mass) break;
+  }
+  return last;
+}
+
+}  // namespace stemma

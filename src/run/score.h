@@ -1,0 +1,30 @@
+// Scores of text under a causal model, and candidates for masks under a masked one.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace stemma {
+
+// Natural-log probability of each id given those before it; the first has none. Texts longer than
+// the model's positions are scored in windows that overlap by half, each token with at least half a
+// window of context where there is one.
+struct Score {
+  Ints ids;
+  std::vector<double> logprobs;  // [ids - 1]
+  double perplexity = 0;         // exp(-mean(logprobs)); 1 where there are none
+};
+Score score(Ctx& c, const Model& model, const Ints& ids);
+
+struct Candidate {
+  int32_t id;
+  double probability;
+};
+// The `count` most probable ids for each masked position of a text, in order of position.
+std::vector<std::vector<Candidate>> fill(Ctx& c, const Model& model, const Encoding& text,
+                                         int32_t mask_id, int count);
+
+}  // namespace stemma

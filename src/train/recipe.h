@@ -1,0 +1,149 @@
+// Recipe: a training run as data: a TOML file, and key=value overrides on top of it.
+// docs/training.md is its reference. Every struct lists its fields once, in visit_fields();
+// reading, checking, writing and comparing are loops over them. Errors: Code::kUsage for a file
+// that is not TOML, keys nobody knows (with the nearest known one), values of the wrong kind or out
+// of range, naming file, line and key; Code::kNotFound. Source of the format of [optimizer] and
+// [schedule]: docs/architecture.md 6 (train.json).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "data/dataset.h"
+#include "train/schedule.h"
+
+namespace stemma {
+
+constexpr std::array<std::pair<std::string_view, DataObjective>, 2> kObjectiveNames = {
+    {{"causal", DataObjective::causal}, {"masked", DataObjective::masked}}};
+constexpr std::array<std::pair<std::string_view, Packing>, 2> kPackingNames = {
+    {{"join", Packing::join}, {"documents", Packing::documents}}};
+
+// A model to be made from scratch, by its sizes.
+struct ModelSizes {
+  std::string family;  // any of families(); empty: llama for causal, bert for masked
+  int width = 256, layers = 4, heads = 4;
+  int kv_heads = 0;   // 0: as many as heads
+  int inner = 0;      // width of the feed-forward; 0: 4 width, or 8/3 width where it is gated
+  int positions = 0;  // the longest sequence; 0: the recipe's length
+  bool tied = true;   // the head's matrix is the token embedding
+  Json config = Json::object();  // further keys of config.json, as they are
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("family", s.family);
+    v("width", s.width);
+    v("layers", s.layers);
+    v("heads", s.heads);
+    v("kv_heads", s.kv_heads);
+    v("inner", s.inner);
+    v("positions", s.positions);
+    v("tied", s.tied);
+    v("config", s.config);
+  }
+};
+
+// A checkpoint directory to go on from, a config.json to start from, or sizes.
+struct ModelSource {
+  std::string path;  // empty: sizes
+  ModelSizes sizes;
+};
+
+struct OptimizerSpec {
+  std::string kind = "adamw";
+  double lr = 0;  // the peak; 0: 1e-3 from scratch, 5e-5 from a checkpoint
+  std::array<double, 2> betas = {0.9, 0.95};
+  double eps = 1e-8, weight_decay = 0.1;
+  double max_grad_norm = 1;  // 0: no clipping
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("kind", s.kind);
+    v("lr", s.lr);
+    v("betas", s.betas);
+    v("eps", s.eps);
+    v("weight_decay", s.weight_decay);
+    v("max_grad_norm", s.max_grad_norm);
+  }
+};
+
+struct ScheduleSpec {
+  ScheduleKind kind = ScheduleKind::cosine;
+  int64_t warmup = -1, total = -1, decay_start = -1;  // -1: see complete()
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("kind", s.kind);
+    v("warmup", s.warmup);
+    v("total", s.total);
+    v("decay_start", s.decay_start);
+  }
+};
+
+struct Recipe {
+  ModelSource model;
+  DataObjective objective = DataObjective::causal;
+  std::vector<std::string> data;  // files, patterns, directories
+  Packing packing = Packing::join;
+  std::string tokenizer;  // "bytes", "bpe:SIZE", a directory; empty: the checkpoint's, or "bytes"
+  int64_t length = 256;   // tokens a sequence
+  int64_t batch = 16;     // sequences a step
+  int64_t accumulation = 1;  // parts a step's batch is computed in; changes memory, not results
+  int64_t steps = 1000;
+  uint64_t seed = 0;
+  double validation = 0.05;            // share of the data that is kept for evaluation
+  int64_t eval_every = 100;            // steps; 0: only at the end
+  int64_t eval_sequences = 0;          // 0: the whole validation part
+  double mask_rate = MaskSpec().rate;  // masked only
+  std::string out;
+  int64_t save_every = 500;  // steps; 0: only at the end
+  int64_t log_every = 10;
+  int threads = 0;  // 0: one a core
+  OptimizerSpec optimizer;
+  ScheduleSpec schedule;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("model", s.model);
+    v("objective", s.objective);
+    v("data", s.data);
+    v("packing", s.packing);
+    v("tokenizer", s.tokenizer);
+    v("length", s.length);
+    v("batch", s.batch);
+    v("accumulation", s.accumulation);
+    v("steps", s.steps);
+    v("seed", s.seed);
+    v("validation", s.validation);
+    v("eval_every", s.eval_every);
+    v("eval_sequences", s.eval_sequences);
+    v("mask_rate", s.mask_rate);
+    v("out", s.out);
+    v("save_every", s.save_every);
+    v("log_every", s.log_every);
+    v("threads", s.threads);
+    v("optimizer", s.optimizer);
+    v("schedule", s.schedule);
+  }
+
+  // The schedule with what was left open filled in: warmup is a tenth of the steps, at most 100;
+  // total the steps; decay_start four fifths of total.
+  Schedule complete_schedule() const;
+};
+
+// `overrides` are "key=value", the value as in TOML or a bare string; a dot enters a table.
+Recipe read_recipe(const std::filesystem::path& path, std::span<const std::string> overrides = {});
+Recipe parse_recipe(std::string_view toml, std::string_view where,
+                    std::span<const std::string> overrides = {});
+
+// Every field, as a TOML file that read_recipe() reads back as it was.
+std::string recipe_text(const Recipe& recipe);
+
+// The keys in which two recipes differ that decide what is learnt from what: a run cannot be
+// resumed across such a difference. (The rest may change: steps, rates, how often to save.)
+std::vector<std::string> conflicts(const Recipe& a, const Recipe& b);
+
+}  // namespace stemma

@@ -1,0 +1,228 @@
+// The tile is 12 rows x 32 columns at avx512 and 6 x 16 at avx2 (24 of 32 and 12 of 16 registers
+// hold sums), fed with one broadcast of A and two vectors of B a row and k. A is packed so that
+// every address in a tile is a constant offset from one pointer: rows of kRowStride floats where A
+// is stored by rows (a plain copy), [k][12] where it is stored by columns.
+#include "gemm/f32.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "gemm/f32.cc"
+#include "simd/highway.h"
+#include "simd/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace stemma {
+namespace HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D = hn::ScalableTag<float>;
+using V = hn::Vec<D>;
+constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(D()));
+constexpr int64_t kTileRows = HWY_TARGET == HWY_AVX3 ? 12 : 6;
+constexpr int64_t kPanel = Panels::kColumns;
+// Not a multiple of a page, so that the rows of a tile fall into different cache sets.
+constexpr int64_t kRowStride = f32::kDepth + 16;
+
+// Rows are spread evenly over the tiles: 13 rows are 7 and 6, not 12 and 1.
+int64_t tiles_of(int64_t rows) { return (rows + kTileRows - 1) / kTileRows; }
+int64_t tile_begin(int64_t rows, int64_t tile) { return rows * tile / tiles_of(rows); }
+
+template <bool kTransposed>
+constexpr int64_t tile_floats(int64_t depth) {
+  return kTransposed ? depth * kTileRows : kTileRows * kRowStride;
+}
+
+void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
+               float* out) {
+  for (int64_t tile = 0; tile < tiles_of(rows); ++tile) {
+    const int64_t begin = row + tile_begin(rows, tile), end = row + tile_begin(rows, tile + 1);
+    if (a.transposed) {
+      const float* from = a.data + k0 * a.stride + begin;
+      const D d;
+      for (int64_t k = 0; k < depth; ++k, from += a.stride)
+        for (int64_t r = 0; r < end - begin; r += kLanes)
+          store_n(d, load_n(d, from + r, end - begin - r), out + k * kTileRows + r,
+                  end - begin - r);
+      out += tile_floats<true>(depth);
+    } else {
+      for (int64_t r = begin; r < end; ++r)
+        std::memcpy(out + (r - begin) * kRowStride, a.data + r * a.stride + k0,
+                    static_cast<size_t>(depth) * sizeof(float));
+      out += tile_floats<false>(depth);
+    }
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Four floats of each of the rows p, p + 4 rows, p + 8 rows, ...: one 128-bit block a row.
+V load_blocks(const float* p, int64_t stride) {
+  const hn::CappedTag<float, 4> d4;
+#if HWY_TARGET == HWY_AVX3
+  const hn::CappedTag<float, 8> d8;
+  return hn::Combine(D(),
+                     hn::Combine(d8, hn::LoadU(d4, p + 12 * stride), hn::LoadU(d4, p + 8 * stride)),
+                     hn::Combine(d8, hn::LoadU(d4, p + 4 * stride), hn::LoadU(d4, p)));
+#else
+  return hn::Combine(D(), hn::LoadU(d4, p + 4 * stride), hn::LoadU(d4, p));
+#endif
+}
+
+// out[k * kPanel + r] = p[r * stride + k] for kLanes rows r and four k.
+void transpose_strip(const float* p, int64_t stride, float* out) {
+  const D d;
+  const hn::Repartition<double, D> dd;
+  const V r0 = load_blocks(p, stride), r1 = load_blocks(p + stride, stride);
+  const V r2 = load_blocks(p + 2 * stride, stride), r3 = load_blocks(p + 3 * stride, stride);
+  const auto lo01 = hn::BitCast(dd, hn::InterleaveLower(d, r0, r1));
+  const auto lo23 = hn::BitCast(dd, hn::InterleaveLower(d, r2, r3));
+  const auto hi01 = hn::BitCast(dd, hn::InterleaveUpper(d, r0, r1));
+  const auto hi23 = hn::BitCast(dd, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dd, lo01, lo23)), d, out);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dd, lo01, lo23)), d, out + kPanel);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dd, hi01, hi23)), d, out + 2 * kPanel);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dd, hi01, hi23)), d, out + 3 * kPanel);
+}
+#endif
+
+void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, int64_t columns,
+                float* out) {
+  if (!b.transposed) {
+    const float* from = b.data + k0 * b.stride + column;
+    const D d;
+    for (int64_t k = 0; k < depth; ++k, from += b.stride, out += kPanel)
+      for (int64_t j = 0; j < kPanel; j += kLanes)
+        hn::StoreU(load_n(d, from + j, std::clamp<int64_t>(columns - j, 0, kLanes)), d, out + j);
+    return;
+  }
+  const float* from = b.data + column * b.stride + k0;
+  int64_t j = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const int64_t whole = depth / 4 * 4;
+  for (; j + kLanes <= columns; j += kLanes, from += kLanes * b.stride) {
+    for (int64_t k = 0; k < whole; k += 4)
+      transpose_strip(from + k, b.stride, out + k * kPanel + j);
+    for (int64_t k = whole; k < depth; ++k)
+      for (int64_t r = 0; r < kLanes; ++r) out[k * kPanel + j + r] = from[r * b.stride + k];
+  }
+#endif
+  for (; j < kPanel; ++j, from += b.stride)
+    for (int64_t k = 0; k < depth; ++k) out[k * kPanel + j] = j < columns ? from[k] : 0.0f;
+}
+
+// One tile: sizeof...(R) rows x two vectors of columns.
+template <bool kTransposed, size_t... R>
+HWY_INLINE void tile(std::index_sequence<R...>, const float* HWY_RESTRICT a,
+                     const float* HWY_RESTRICT b, int64_t depth, const float* bias, bool from_out,
+                     float* HWY_RESTRICT out, int64_t out_stride) {
+  constexpr int64_t kARow = kTransposed ? 1 : kRowStride;
+  constexpr int64_t kADepth = kTransposed ? kTileRows : 1;
+  const D d;
+  V left[sizeof...(R)], right[sizeof...(R)];
+  if (from_out) {
+    ((left[R] = hn::LoadU(d, out + R * out_stride)), ...);
+    ((right[R] = hn::LoadU(d, out + R * out_stride + kLanes)), ...);
+  } else {
+    ((left[R] = hn::Zero(d), right[R] = hn::Zero(d)), ...);
+  }
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < depth; ++k) {
+    const V b0 = hn::LoadU(d, b + k * kPanel), b1 = hn::LoadU(d, b + k * kPanel + kLanes);
+    V x;
+    ((x = hn::Set(d, a[static_cast<int64_t>(R) * kARow + k * kADepth]),
+      left[R] = vfma(x, b0, left[R]), right[R] = vfma(x, b1, right[R])),
+     ...);
+  }
+  if (bias != nullptr) {
+    const V b0 = hn::LoadU(d, bias), b1 = hn::LoadU(d, bias + kLanes);
+    ((left[R] = hn::Add(left[R], b0), right[R] = hn::Add(right[R], b1)), ...);
+  }
+  ((hn::StoreU(left[R], d, out + R * out_stride)), ...);
+  ((hn::StoreU(right[R], d, out + R * out_stride + kLanes)), ...);
+}
+
+using Tile = void (*)(const float*, const float*, int64_t, const float*, bool, float*, int64_t);
+
+template <bool kTransposed, size_t kRows>
+void tile_rows(const float* a, const float* b, int64_t depth, const float* bias, bool from_out,
+               float* out, int64_t out_stride) {
+  tile<kTransposed>(std::make_index_sequence<kRows>(), a, b, depth, bias, from_out, out,
+                    out_stride);
+}
+
+// The tile functions of 1 to kTileRows rows.
+template <bool kTransposed, size_t... R>
+Tile pick(std::index_sequence<R...>, int64_t rows) {
+  static constexpr Tile kTable[] = {tile_rows<kTransposed, R + 1>...};
+  return kTable[rows - 1];
+}
+
+template <bool kTransposed>
+void multiply_panel(const f32::Product& p, const float* panel, int64_t columns, float* out,
+                    int64_t out_stride) {
+  // A partial panel is computed whole, beside the output.
+  float side[kTileRows * kPanel], bias[kPanel] = {};
+  const bool whole = columns == kPanel;
+  if (!whole && p.bias != nullptr) std::copy_n(p.bias, columns, bias);
+  for (int64_t t = 0; t < tiles_of(p.m); ++t) {
+    const int64_t begin = tile_begin(p.m, t), rows = tile_begin(p.m, t + 1) - begin;
+    const Tile run = pick<kTransposed>(std::make_index_sequence<kTileRows>(), rows);
+    const float* a = p.rows + t * tile_floats<kTransposed>(p.depth);
+    float* to = out + begin * out_stride;
+    const float* from_bias = p.bias == nullptr ? nullptr : whole ? p.bias : bias;
+    float* tile_out = whole ? to : side;
+    const int64_t stride = whole ? out_stride : kPanel;
+    if (!whole)
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t j = 0; j < kPanel; ++j)
+          side[r * kPanel + j] = p.from_out && j < columns ? to[r * out_stride + j] : 0.0f;
+    for (int64_t j = 0; j < kPanel; j += 2 * kLanes)
+      run(a, panel + j, p.depth, from_bias == nullptr ? nullptr : from_bias + j, p.from_out,
+          tile_out + j, stride);
+    if (!whole)
+      for (int64_t r = 0; r < rows; ++r)
+        std::copy_n(side + r * kPanel, columns, to + r * out_stride);
+  }
+}
+
+void multiply(const f32::Product& p, const float* panel, int64_t columns, float* out,
+              int64_t out_stride) {
+  (p.transposed ? multiply_panel<true> : multiply_panel<false>)(p, panel, columns, out, out_stride);
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace stemma
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace stemma {
+namespace {
+STEMMA_LEVELS(pack_rows);
+STEMMA_LEVELS(pack_panel);
+STEMMA_LEVELS(multiply);
+}  // namespace
+
+namespace f32 {
+
+void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
+               float* out) {
+  STEMMA_AT_LEVEL(pack_rows)(a, row, rows, k0, depth, out);
+}
+
+void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, int64_t columns,
+                float* out) {
+  STEMMA_AT_LEVEL(pack_panel)(b, k0, depth, column, columns, out);
+}
+
+void multiply(const Product& p, const float* panel, int64_t columns, float* out,
+              int64_t out_stride) {
+  STEMMA_AT_LEVEL(multiply)(p, panel, columns, out, out_stride);
+}
+
+}  // namespace f32
+}  // namespace stemma
+#endif

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from transformers import AutoConfig
 
 
 def edit_config(directory, edit, name="config.json"):
@@ -30,6 +31,23 @@ def old_rope(legacy_type=False):
         config["transformers_version"] = "4.51.0"
 
     return lambda directory: edit_config(directory, edit)
+
+
+def minimal(directory):
+    """Only the keys of config.json that differ from the defaults, and no generation config."""
+
+    def edit(config):
+        defaults = AutoConfig.for_model(config["model_type"]).to_dict()
+        kept = {"model_type", "architectures"}
+        for key in [k for k in config if k not in kept]:
+            if config[key] == defaults.get(key) or key in ("dtype", "transformers_version"):
+                del config[key]
+        # Derived from other keys where absent.
+        for key in ("head_dim", "num_key_value_heads", "rope_parameters"):
+            config.pop(key, None)
+
+    edit_config(directory, edit)
+    (directory / "generation_config.json").unlink(missing_ok=True)
 
 
 def old_bert(directory):

@@ -110,6 +110,16 @@ CASES = [
     ),
     Case(
         "bert",
+        "minimal_config",
+        "BertModel",
+        HEAD,
+        inputs=tokens([8, 3]),
+        outputs=("last_hidden_state", "pooler_output"),
+        respell=spelling.minimal,
+        about="config.json has only what differs from the class's defaults",
+    ),
+    Case(
+        "bert",
         "masked_lm",
         "BertForMaskedLM",
         HEAD,

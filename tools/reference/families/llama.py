@@ -87,7 +87,8 @@ CASES = [
         grads=True,
         generate=Generate((4, 9, 2), 12, num_beams=2, eos=2, decoy_eos=True, length_penalty=0.6),
         about="tied head, one key head for four, head_dim unequal hidden/heads, left padding, "
-        "pad row without input gradient, two eos ids in generation_config.json that override another one in config.json",
+        "pad row without input gradient, two eos ids in generation_config.json that override "
+        "another one in config.json",
     ),
     Case(
         "llama",
@@ -150,10 +151,11 @@ CASES = [
         "yarn_mscale",
         {
             "rope_type": "yarn",
+            "rope_theta": 20.0,
             "factor": 4.0,
-            "original_max_position_embeddings": 16,
+            "original_max_position_embeddings": 32,
             "beta_fast": 2.0,
-            "beta_slow": 1.0,
+            "beta_slow": 0.5,
             "mscale": 1.2,
             "mscale_all_dim": 0.7,
             "truncate": False,
@@ -170,6 +172,19 @@ CASES = [
         },
         "attention factor given, default betas; old spelling",
         respell=spelling.old_rope(),
+    ),
+    Case(
+        "llama",
+        "minimal_config",
+        "LlamaForCausalLM",
+        {**BASE, "num_attention_heads": 3, "num_key_value_heads": 3, "rms_norm_eps": 1e-6},
+        inputs=causal([9, 6]),
+        outputs=CAUSAL,
+        grads=True,
+        generate=Generate((4, 6), 12, num_beams=2),
+        respell=spelling.minimal,
+        about="config.json has only what differs from the class's defaults, as early files; "
+        "no generation_config.json: eos stands in config.json",
     ),
     Case(
         "llama",

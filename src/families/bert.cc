@@ -88,8 +88,6 @@ const WeightRules kRules = {
         {"cls.predictions.transform.LayerNorm.weight", "heads.lm.norm.weight", true},
         {"cls.predictions.transform.LayerNorm.bias", "heads.lm.norm.bias", true},
         {"cls.predictions.decoder.weight", "heads.lm.decoder.weight", true},
-        {"cls.predictions.bias", "heads.lm.decoder.bias", true},
-        {"cls.predictions.decoder.bias", "heads.lm.decoder.bias", true},
         {"cls.seq_relationship.weight", "heads.next_sentence.weight", true},
         {"cls.seq_relationship.bias", "heads.next_sentence.bias", true},
         {"classifier.weight", "heads.classifier.weight", true},
@@ -144,6 +142,10 @@ STEMMA_FAMILY(bert, "post-norm bidirectional encoder, learned positions", "BertM
   spec.init_std = config.get("initializer_range", 0.02);
 
   WeightRules rules = kRules;
+  // The output bias is stored under two names; the second is read where the first is absent.
+  const char* names[] = {"cls.predictions.bias", "cls.predictions.decoder.bias"};
+  if (!spec.ties.lm_head) std::swap(names[0], names[1]);
+  for (const char* name : names) rules.rules.push_back({name, "heads.lm.decoder.bias", true});
   rules.bare = architecture == "BertModel";
   return {spec, rules};
 }

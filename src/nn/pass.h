@@ -1,7 +1,8 @@
 // Pass: what the layers of one forward share: the batch, tables computed once, state.
 #pragma once
 
-#include <vector>
+#include <deque>
+#include <utility>
 
 #include "nn/batch.h"
 #include "ops/rope.h"
@@ -17,7 +18,7 @@ class Pass {
 
  private:
   const Batch& batch_;
-  std::vector<std::pair<Rope, RopeTables>> tables_;
+  std::deque<std::pair<Rope, RopeTables>> tables_;
 };
 
 }  // namespace stemma

@@ -1,0 +1,439 @@
+#include "eval/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <set>
+
+#include "autograd/tape.h"
+#include "eval/case.h"
+#include "model/checkpoint.h"
+#include "run/embed.h"
+#include "run/generate.h"
+#include "text/tokenizer.h"
+#include "train/objectives.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kOutputLimit = 1e-5, kGradientLimit = 1e-4;
+
+double norm(std::span<const double> values) {
+  double total = 0;
+  for (double v : values) total += v * v;
+  return std::sqrt(total);
+}
+
+double relative(std::span<const double> ours, std::span<const double> reference, double floor = 0) {
+  double total = 0;
+  for (size_t i = 0; i < reference.size(); ++i) {
+    const double d = ours[i] - reference[i];
+    total += d * d;
+  }
+  const double scale = std::max(norm(reference), floor), difference = std::sqrt(total);
+  // A difference that is not a number is an error of any size.
+  if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
+  return difference == 0 ? 0 : difference / scale;
+}
+
+std::vector<double> doubles(const Tensor& t) {
+  const std::vector<float> values = t.to_vector<float>();
+  return {values.begin(), values.end()};
+}
+
+Ints ints(const Json& list) {
+  Ints out;
+  for (const Json& id : list.items()) out.push_back(static_cast<int32_t>(id.as_int()));
+  return out;
+}
+
+// Places at which two lists differ, a missing element being a difference.
+template <class List>
+size_t differences(const List& a, const List& b) {
+  size_t count = std::max(a.size(), b.size()) - std::min(a.size(), b.size());
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) count += a[i] != b[i];
+  return count;
+}
+
+class CaseRun {
+ public:
+  CaseRun(Ctx& c, const fs::path& folder, const std::function<void(const Verdict&)>& report)
+      : c_(c), folder_(folder), report_(report), case_(Json::parse_file(folder / "case.json")) {}
+
+  bool run() {
+    part("outputs", "outputs.safetensors", [&] { outputs(); });
+    part("gradients", "grads.safetensors", [&] { gradients(); });
+    part("generate", "generate.json", [&] { generation(); });
+    part("train", "train.json", [&] { training(); });
+    part("text", "text.json", [&] { text(); });
+    if (reported_ == 0) fault("case", "the case holds nothing to compare");
+    return ok_;
+  }
+
+ private:
+  // Runs one part of the case if its file is there; what it throws is a failed result.
+  template <class F>
+  void part(const char* name, const char* file, F&& f) {
+    if (!fs::exists(folder_ / file)) return;
+    attempt(name, f);
+  }
+  template <class F>
+  void attempt(const std::string& name, F&& f) {
+    try {
+      f();
+    } catch (const std::exception& e) {
+      fault(name, e.what());
+    }
+  }
+
+  void give(Verdict verdict) {
+    ok_ = ok_ && verdict.ok;
+    ++reported_;
+    report_(verdict);
+  }
+  void fault(const std::string& name, std::string why) {
+    give({name, 0, 0, false, std::move(why)});
+  }
+  void compare(const std::string& name, double error, double limit) {
+    give({name, error, limit, error <= limit, {}});
+  }
+  void equal(const std::string& name, size_t differing, std::string detail = {}) {
+    give({name, static_cast<double>(differing), 0, differing == 0,
+          differing ? std::move(detail) : std::string()});
+  }
+
+  double limit(const std::string& name, double base) const {
+    const Json* errors = case_.find("reference_error");
+    const Json* recorded = errors ? errors->find(name) : nullptr;
+    const double known = recorded && recorded->is_number() ? recorded->as_double() : 0;
+    return std::max(base, 3 * std::min(known, base));
+  }
+
+  fs::path model_directory() const { return folder_ / "model"; }
+  Checkpoint& checkpoint() {
+    if (!checkpoint_) checkpoint_ = load_checkpoint(c_, model_directory());
+    return *checkpoint_;
+  }
+  const CaseInputs& inputs() {
+    if (!inputs_) inputs_.emplace(TensorFiles::open(folder_ / "inputs.safetensors"));
+    return *inputs_;
+  }
+
+  bool labels_are_per_token() {
+    const Model& model = *checkpoint().model;
+    const auto* classifier = model.head<ClassifierLayer>();
+    return model.head<LmHeadLayer>() || (classifier && classifier->spec.reads == Reads::tokens);
+  }
+
+  Labels labels(const CaseInputs& from) {
+    Labels out;
+    for (const char* name : {"labels", "next_sentence_label", "sentence_order_label",
+                             "start_positions", "end_positions"}) {
+      if (!from.has(name)) continue;
+      const Numbers& given = from.at(name);
+      Tensor values;
+      if (std::string_view(name) == "labels" && labels_are_per_token()) {
+        values = Tensor::from(c_, from.per_token(name));
+      } else if (std::string_view(name).ends_with("_positions")) {
+        values = Tensor::from(c_, within_sequences(from, given));
+      } else {
+        const bool whole = std::all_of(given.values.begin(), given.values.end(),
+                                       [](double v) { return v == std::floor(v); }) &&
+                           stored_whole(name);
+        if (whole)
+          values = Tensor::from(c_, Ints(given.values.begin(), given.values.end()));
+        else
+          values = Tensor::from<float>(
+              c_, std::vector<float>(given.values.begin(), given.values.end()), {given.elements()});
+      }
+      out.emplace_back(name, values);
+    }
+    return out;
+  }
+
+  // Whether a label input is stored as integers: 1.0 as a float is a number, not a class.
+  bool stored_whole(const char* name) const {
+    const TensorFiles files = TensorFiles::open(folder_ / "inputs.safetensors");
+    const DType dtype = files.at(name).dtype;
+    return dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 &&
+           dtype != DType::f16;
+  }
+
+  // Positions in padded rows, counted from the first real token of their sequence.
+  static Ints within_sequences(const CaseInputs& from, const Numbers& positions) {
+    const int64_t length = from.padded_tokens() / from.sequences();
+    const Ints& start = from.batch().main.start;
+    Ints out;
+    for (int64_t s = 0; s < from.sequences(); ++s) {
+      const auto i = static_cast<size_t>(s);
+      const auto first = from.places().begin() + start[i],
+                 last = from.places().begin() + start[i + 1];
+      const auto wanted = s * length + static_cast<int64_t>(positions.values[i]);
+      const auto found = std::find(first, last, wanted);
+      out.push_back(static_cast<int32_t>(found - first));  // past the end where it is not there
+    }
+    return out;
+  }
+
+  bool is_sentence_case() const { return fs::exists(model_directory() / "modules.json"); }
+
+  void outputs() {
+    const TensorFiles reference = TensorFiles::open(folder_ / "outputs.safetensors");
+    std::vector<std::pair<std::string, Tensor>> ours;
+    if (reference.find("embeddings")) {
+      const Embedder embedder = Embedder::load(c_, model_directory());
+      ours.emplace_back("embeddings", embedder.embed_batch(c_, inputs().batch()));
+    }
+    const bool more = reference.tensors().size() > ours.size();
+    if (more && !is_sentence_case()) {
+      const Model& model = *checkpoint().model;
+      std::vector<Tensor> hidden_states;
+      const Tensor hidden = model.forward(c_, inputs().batch(), nullptr, &hidden_states);
+      ours.emplace_back("last_hidden_state", hidden);
+      for (size_t i = 0; i < hidden_states.size(); ++i)
+        ours.emplace_back(cat("hidden_states.", i), hidden_states[i]);
+      for (auto& answer : model.answers(c_, inputs().batch(), hidden)) ours.push_back(answer);
+      if (reference.find("loss"))
+        attempt("loss", [&] {
+          const Tensor loss = class_loss(c_, model, inputs().batch(), hidden, labels(inputs()));
+          ours.emplace_back("loss", loss);
+        });
+    }
+    for (const StoredTensor& stored : reference.tensors()) {
+      const auto found = std::find_if(ours.begin(), ours.end(),
+                                      [&](const auto& o) { return o.first == stored.name; });
+      if (found == ours.end()) {
+        if (stored.name != "loss") fault(stored.name, "Stemma does not compute this output");
+        continue;
+      }
+      const Numbers expected = read_numbers(stored);
+      compare_output(stored.name, found->second, expected);
+    }
+  }
+
+  // Padded references are compared at real positions only.
+  void compare_output(const std::string& name, const Tensor& ours, const Numbers& expected) {
+    std::vector<double> reference = expected.values;
+    const int64_t padded = inputs().padded_tokens();
+    const auto real = static_cast<int64_t>(inputs().places().size());
+    const int64_t elements = ours.elements();
+    const bool per_token = expected.shape.size() >= 2 && ours.rank() >= 1 &&
+                           ours.extent(0) == real && expected.elements() % padded == 0 &&
+                           expected.elements() / padded == elements / std::max<int64_t>(1, real) &&
+                           expected.shape[0] * expected.shape[1] == padded;
+    if (per_token) {
+      const int64_t width = expected.elements() / padded;
+      reference.clear();
+      for (int64_t place : inputs().places())
+        for (int64_t k = 0; k < width; ++k)
+          reference.push_back(expected.values[static_cast<size_t>(place * width + k)]);
+    }
+    if (static_cast<int64_t>(reference.size()) != elements)
+      return fault(name, cat("ours has shape ", ours.shape().to_string(), ", the reference ",
+                             expected.elements(), " elements"));
+    compare(name, relative(doubles(ours), reference), limit(name, kOutputLimit));
+  }
+
+  void gradients() {
+    Checkpoint& checkpoint = this->checkpoint();
+    Model& model = *checkpoint.model;
+    model.params().make_flat(c_, 0, true);
+    Tape tape;
+    model.params().watch(tape);
+    Ctx recorded = c_;
+    recorded.tape = &tape;
+    const Tensor hidden = model.forward(recorded, inputs().batch());
+    const Tensor loss = class_loss(recorded, model, inputs().batch(), hidden, labels(inputs()));
+    tape.backward(recorded, loss);
+
+    const TensorFiles reference = TensorFiles::open(folder_ / "grads.safetensors");
+    std::vector<Numbers> expected;
+    double squares = 0;
+    int64_t count = 0;
+    for (const StoredTensor& stored : reference.tensors()) {
+      expected.push_back(read_numbers(stored));
+      for (double v : expected.back().values) squares += v * v;
+      count += expected.back().elements();
+    }
+    const double rms = std::sqrt(squares / static_cast<double>(std::max<int64_t>(1, count)));
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const std::string& name = reference.tensors()[i].name;
+      const Parameter* parameter = find_parameter(name);
+      if (!parameter || !parameter->grad) {
+        fault("grad." + name, "no parameter of the model has this name");
+        continue;
+      }
+      const std::vector<double> ours = doubles(parameter->grad);
+      if (ours.size() != expected[i].values.size()) {
+        fault("grad." + name, "the gradient's size differs");
+        continue;
+      }
+      const double floor = 0.1 * rms * std::sqrt(static_cast<double>(ours.size()));
+      compare("grad." + name, relative(ours, expected[i].values, floor),
+              limit(name, kGradientLimit));
+    }
+  }
+
+  // By published name; a tied head's matrix is the embedding.
+  const Parameter* find_parameter(const std::string& published) {
+    const auto own = own_name(checkpoint().rules, published);
+    if (!own) return nullptr;
+    ParamStore& params = checkpoint().model->params();
+    Parameter* found = params.find(*own);
+    if (!found && *own == "heads.lm.decoder.weight") found = params.find("embed.tokens");
+    return found;
+  }
+
+  void generation() {
+    const Json file = Json::parse_file(folder_ / "generate.json");
+    const Model& model = *checkpoint().model;
+    GenerateOptions options = generation_defaults(model_directory(), checkpoint().config);
+    options.max_new_tokens = static_cast<int>(file.at("max_new_tokens").as_int());
+    options.sampling.sample = false;
+    for (const char* kind : {"greedy", "beam"}) {
+      const Json* expected = file.find(kind);
+      if (!expected || expected->is_null()) continue;
+      options.num_beams =
+          std::string_view(kind) == "beam" ? static_cast<int>(file.at("num_beams").as_int()) : 1;
+      for (size_t i = 0; i < expected->size(); ++i)
+        attempt(cat(kind, ".", i), [&] {
+          const Ints prompt = ints(file.at("prompts").at(i));
+          const Ints ours = generate(c_, model, prompt, options).ids;
+          equal(cat(kind, ".", i), differences(ours, ints(expected->at(i))));
+        });
+    }
+  }
+
+  void training() {
+    const Json file = Json::parse_file(folder_ / "train.json");
+    const TensorFiles tensors = TensorFiles::open(folder_ / "train.safetensors");
+    // A model of its own: training changes the weights.
+    checkpoint_ = load_checkpoint(c_, model_directory());
+    Model& model = *checkpoint_->model;
+    model.params().make_flat(c_, 0, true);
+
+    const Json& settings = file.at("optimizer");
+    const std::string kind = settings.get("kind", settings.get("name", "adamw").c_str());
+    if (kind != "adamw") fail(Code::kUnsupported, "optimizer ", kind, " is not supported");
+    AdamWSpec spec;
+    spec.lr = settings.at("lr").as_double();
+    spec.beta1 = settings.at("betas").at(size_t{0}).as_double();
+    spec.beta2 = settings.at("betas").at(size_t{1}).as_double();
+    spec.eps = settings.get("eps", 1e-8);
+    spec.weight_decay = settings.get("weight_decay", 0.01);
+    const double max_norm = file.get("max_grad_norm", 0.0);
+    Schedule schedule;
+    const Json& schedule_file = file.at("schedule");
+    schedule.kind = schedule_kind(schedule_file.at("kind").as_string());
+    schedule.warmup = schedule_file.get("warmup", 0);
+    schedule.total = schedule_file.get("total", 0);
+    schedule.decay_start = schedule_file.get("decay_start", 0);
+
+    const Json &lrs = file.at("lrs"), &losses = file.at("losses"), &norms = file.at("grad_norms");
+    const bool causal = file.at("objective").as_string() == "causal";
+    const int64_t accumulation = file.get("accumulation", 1);
+    AdamW optimizer(c_, model.params(), spec);
+    double lr_error = 0;
+    for (size_t step = 0; step < losses.size(); ++step) {
+      const double lr = spec.lr * schedule.factor(static_cast<int64_t>(step));
+      lr_error = std::max(lr_error, std::abs(lr - lrs.at(step).as_double()));
+      const CaseInputs whole(tensors, static_cast<int64_t>(step));
+      const auto [loss, count] = train_step(model, whole, accumulation, causal);
+      const double norm = clip_gradients(c_, model.params(), max_norm);
+      optimizer.step(c_, lr);
+      compare(cat("loss.", step), relative_scalar(loss, losses.at(step).as_double()), 1e-5);
+      compare(cat("grad_norm.", step), relative_scalar(norm, norms.at(step).as_double()), 1e-3);
+    }
+    compare("lrs", lr_error, 1e-12);
+    for (const StoredTensor& stored : tensors.tensors()) {
+      if (!stored.name.starts_with("final.")) continue;
+      const Parameter* parameter = find_parameter(stored.name.substr(6));
+      if (!parameter) {
+        fault(stored.name, "no parameter of the model has this name");
+        continue;
+      }
+      compare(stored.name, relative(doubles(parameter->value), read_numbers(stored).values), 1e-4);
+    }
+  }
+
+  static double relative_scalar(double ours, double reference) {
+    return relative({&ours, 1}, {&reference, 1});
+  }
+
+  // Gradients of the mean loss over all counted tokens of a step, whatever it is cut into.
+  std::pair<double, int64_t> train_step(Model& model, const CaseInputs& whole, int64_t parts,
+                                        bool causal) {
+    auto targets = [&](const CaseInputs& inputs) {
+      const Ints labels = inputs.per_token("labels");
+      return causal ? next_labels(inputs.batch().main, labels) : labels;
+    };
+    const Ints all = targets(whole);
+    const int64_t count = std::count_if(all.begin(), all.end(), [](int32_t l) { return l >= 0; });
+    model.params().zero_grads();
+    double total = 0;
+    for (int64_t p = 0; p < parts; ++p) {
+      const CaseInputs piece =
+          whole.part(whole.sequences() * p / parts, whole.sequences() * (p + 1) / parts);
+      Tape tape;
+      model.params().watch(tape);
+      Ctx recorded = c_;
+      recorded.tape = &tape;
+      const Tensor hidden = model.forward(recorded, piece.batch());
+      const LossSum loss = language_loss(recorded, model, hidden, targets(piece));
+      if (!loss.sum) continue;
+      tape.backward(recorded, loss.sum, Tensor::scalar(c_, 1.0 / static_cast<double>(count)));
+      total += loss.sum.item();
+    }
+    return {total / static_cast<double>(count), count};
+  }
+
+  void text() {
+    const Json rows = Json::parse_file(folder_ / "text.json");
+    const Tokenizer tokenizer = Tokenizer::load(model_directory());
+    for (size_t i = 0; i < rows.size(); ++i)
+      attempt(cat("text.", i), [&] { text_row(cat("text.", i), tokenizer, rows.at(i)); });
+  }
+
+  void text_row(const std::string& name, const Tokenizer& tokenizer, const Json& row) {
+    if (row.has("messages")) fail(Code::kUnsupported, "chat templates are not supported yet");
+    const std::string& text = row.at("text").as_string();
+    const Json* pair = row.find("pair");
+    const Encoding ours = pair && !pair->is_null() ? tokenizer.encode_pair(text, pair->as_string())
+                                                   : tokenizer.encode(text);
+    equal(name + ".ids", differences(ours.ids, ints(row.at("ids"))), text);
+    if (const Json* types = row.find("type_ids"))
+      equal(name + ".type_ids", differences(ours.type_ids, ints(*types)), text);
+    if (const Json* offsets = row.find("offsets")) {
+      std::vector<std::pair<int32_t, int32_t>> expected;
+      for (const Json& span : offsets->items())
+        expected.emplace_back(static_cast<int32_t>(span.at(size_t{0}).as_int()),
+                              static_cast<int32_t>(span.at(1).as_int()));
+      equal(name + ".offsets", differences(ours.offsets, expected), text);
+    }
+    if (const Json* decoded = row.find("decoded"))
+      equal(name + ".decoded",
+            differences(tokenizer.decode(ints(row.at("ids")), false), decoded->as_string()), text);
+  }
+
+  Ctx& c_;
+  fs::path folder_;
+  const std::function<void(const Verdict&)>& report_;
+  Json case_;
+  std::optional<Checkpoint> checkpoint_;
+  std::optional<CaseInputs> inputs_;
+  bool ok_ = true;
+  int reported_ = 0;
+};
+
+}  // namespace
+
+bool verify_case(Ctx& c, const fs::path& folder,
+                 const std::function<void(const Verdict&)>& report) {
+  return CaseRun(c, folder, report).run();
+}
+
+}  // namespace stemma

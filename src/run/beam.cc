@@ -67,7 +67,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
       penalise_repetition(scores, seen, options.sampling.repetition_penalty);
       for (int64_t id = 0; id < vocab; ++id) {
         const bool ends =
-            std::find(options.eos.begin(), options.eos.end(), id) != options.eos.end();
+            last || std::find(options.eos.begin(), options.eos.end(), id) != options.eos.end();
         all.push_back({b, static_cast<int32_t>(id),
                        running[b].score + scores[static_cast<size_t>(id)], ends});
       }

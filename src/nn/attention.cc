@@ -1,0 +1,57 @@
+#include "nn/attention.h"
+
+#include "ops/attention/attention.h"
+#include "ops/primitives.h"
+
+namespace stemma {
+
+AttentionLayer AttentionLayer::declare(ParamStore& store, const std::string& name,
+                                       const Attention& spec, int64_t width, double std,
+                                       double out_std) {
+  AttentionLayer layer;
+  layer.spec = spec;
+  const int64_t queries = int64_t{spec.heads} * spec.head_size;
+  const int64_t keys = int64_t{spec.kv_heads} * spec.head_size;
+  layer.q = Linear::declare(store, name + ".q", queries, width, spec.q_bias, std);
+  layer.k = Linear::declare(store, name + ".k", keys, width, spec.k_bias, std);
+  layer.v = Linear::declare(store, name + ".v", keys, width, spec.v_bias, std);
+  layer.out = Linear::declare(store, name + ".out", width, queries, spec.out_bias, out_std);
+  if (spec.qk_norm) {
+    layer.q_norm = NormLayer::declare(store, name + ".q_norm", *spec.qk_norm, spec.head_size);
+    layer.k_norm = NormLayer::declare(store, name + ".k_norm", *spec.qk_norm, spec.head_size);
+  }
+  return layer;
+}
+
+Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* state) const {
+  const int64_t tokens = x.extent(0);
+  auto project = [&](const Linear& linear, const std::optional<NormLayer>& norm, int heads,
+                     bool turn) {
+    Tensor y = reshape(c, linear(c, x), {tokens, heads, spec.head_size});
+    if (norm) y = (*norm)(c, y);
+    const auto* rotation = std::get_if<Rope>(&spec.position);
+    return turn && rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
+  };
+  const Tensor queries = project(q, q_norm, spec.heads, true);
+  const Tensor keys = project(k, k_norm, spec.kv_heads, true);
+  const Tensor values = project(v, std::nullopt, spec.kv_heads, false);
+
+  AttentionPlan plan;
+  plan.q_start = plan.k_start = pass.batch().main.start;
+  plan.causal = spec.causal;
+  plan.window = spec.window;
+  plan.scale = static_cast<float>(spec.scale);
+  Tensor mixed;
+  if (state) {
+    std::vector<Tensor> all_keys, all_values;
+    state->append(c, pass.batch(), keys, values, all_keys, all_values);
+    const Ints lengths = state->lengths(pass.batch());
+    for (size_t s = 0; s < lengths.size(); ++s) plan.k_start[s + 1] = plan.k_start[s] + lengths[s];
+    mixed = attention(c, queries, all_keys, all_values, plan);
+  } else {
+    mixed = attention(c, queries, keys, values, plan);
+  }
+  return out(c, reshape(c, mixed, {tokens, int64_t{spec.heads} * spec.head_size}));
+}
+
+}  // namespace stemma

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/cross_entropy.h"
+#include "ops/losses.h"
 #include "ops/primitives.h"
 
 namespace stemma {
@@ -30,16 +31,8 @@ Tensor mean_cross_entropy(Ctx& c, const Tensor& logits, const Ints& labels,
   return mul(c, sum_all(c, losses), 1.0 / static_cast<double>(count));
 }
 
-// Mean of max(x,0) - x y + log(1 + exp(-|x|)): binary cross-entropy of sigmoid(x) with y.
-Tensor mean_binary_cross_entropy(Ctx& c, const Tensor& x, const Tensor& y) {
-  const Tensor positive = maximum(c, x, Tensor::zeros(c, x.shape(), x.dtype()));
-  const Tensor tail = log(c, add(c, exp(c, neg(c, abs(c, x))), 1.0));
-  const Tensor losses = add(c, sub(c, positive, mul(c, x, y)), tail);
-  return mul(c, sum_all(c, losses), 1.0 / static_cast<double>(x.elements()));
-}
-
-Tensor mean_square(Ctx& c, const Tensor& x, const Tensor& y) {
-  return mul(c, sum_all(c, square(c, sub(c, x, y))), 1.0 / static_cast<double>(x.elements()));
+Tensor mean(Ctx& c, const Tensor& losses) {
+  return mul(c, sum_all(c, losses), 1.0 / static_cast<double>(losses.elements()));
 }
 
 class ClassLoss {
@@ -93,9 +86,10 @@ class ClassLoss {
         return include(mean_cross_entropy(c_, grouped, ints_of(right), classifier.spec.name));
       }
       case Problem::multi_label:
-        return include(mean_binary_cross_entropy(c_, logits, numbers(logits, right)));
+        return include(
+            mean(c_, binary_cross_entropy_with_logits(c_, logits, numbers(logits, right))));
       case Problem::regression:
-        return include(mean_square(c_, logits, numbers(logits, right)));
+        return include(mean(c_, squared_error(c_, logits, numbers(logits, right))));
     }
   }
 

@@ -34,6 +34,9 @@ std::span<const std::pair<std::string_view, DataObjective>> names_of(DataObjecti
   return kObjectiveNames;
 }
 std::span<const std::pair<std::string_view, Packing>> names_of(Packing) { return kPackingNames; }
+std::span<const std::pair<std::string_view, OptimizerKind>> names_of(OptimizerKind) {
+  return kOptimizerNames;
+}
 std::span<const std::pair<std::string_view, ScheduleKind>> names_of(ScheduleKind) {
   return kScheduleNames;
 }
@@ -279,13 +282,14 @@ void apply_override(toml::table& root, const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == 0 || equals == text.npos)
     usage("[command line] \"", text, "\" is not of the form key=value");
-  const std::string key = text.substr(0, equals), value = text.substr(equals + 1);
-  const bool alias = std::any_of(std::begin(kAliases), std::end(kAliases),
-                                 [&](const auto& a) { return a.first == key; });
+  std::string key = text.substr(0, equals);
+  const std::string value = text.substr(equals + 1);
+  for (auto [given, ours] : kAliases)
+    if (key == given) key = ours;
   // What lies below model.config is not ours to know.
   const bool free = key.starts_with("model.config.");
   const auto known = Keys::all().find(key);
-  if (known == Keys::all().end() && !alias && !free) unknown_key("command line", key);
+  if (known == Keys::all().end() && !free) unknown_key("command line", key);
   std::string_view last = key;
   toml::table* table = table_of(root, last, true);
 
@@ -415,8 +419,6 @@ void check_recipe(const Recipe& r, std::string_view where) {
   need(r.accumulation <= r.batch, "accumulation cuts a batch of ", r.batch,
        " sequences into parts; ", r.accumulation, " parts are too many");
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");
-  need(r.optimizer.kind == "adamw", "optimizer.kind \"", r.optimizer.kind,
-       "\" is not known; there is adamw");
   need(r.optimizer.lr >= 0 && r.optimizer.weight_decay >= 0 && r.optimizer.max_grad_norm >= 0,
        "optimizer.lr, weight_decay and max_grad_norm must not be negative");
   need(r.optimizer.eps > 0, "optimizer.eps must be more than 0");
@@ -454,10 +456,7 @@ Recipe parse_recipe(std::string_view toml, std::string_view where,
           error.description());
   }
   apply_aliases(root, where);
-  for (const std::string& text : overrides) {
-    apply_override(root, text);
-    apply_aliases(root, "command line");
-  }
+  for (const std::string& text : overrides) apply_override(root, text);
   Recipe recipe;
   Reader reader(root, where, "");
   Recipe::visit_fields(recipe, reader);
@@ -482,9 +481,10 @@ std::string recipe_text(const Recipe& recipe) {
 }
 
 std::vector<std::string> conflicts(const Recipe& a, const Recipe& b) {
-  constexpr std::string_view kMayChange[] = {"steps",      "eval_every",     "out",
-                                             "save_every", "eval_sequences", "log_every",
-                                             "threads",    "accumulation"};
+  // Data may move: the fingerprint of its tokens is what has to stay.
+  constexpr std::string_view kMayChange[] = {"steps",   "eval_every",   "eval_sequences",
+                                             "out",     "save_every",   "log_every",
+                                             "threads", "accumulation", "data"};
   const auto deciding = [&](const Recipe& recipe) {
     std::map<std::string, std::string> lines;
     for (const auto& [key, value] : lines_of(recipe))

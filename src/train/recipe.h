@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "data/dataset.h"
+#include "train/optimizer.h"
 #include "train/schedule.h"
 
 namespace stemma {
@@ -53,23 +54,6 @@ struct ModelSizes {
 struct ModelSource {
   std::string path;  // empty: sizes
   ModelSizes sizes;
-};
-
-struct OptimizerSpec {
-  std::string kind = "adamw";
-  double lr = 0;  // the peak; 0: 1e-3 from scratch, 5e-5 from a checkpoint
-  std::array<double, 2> betas = {0.9, 0.95};
-  double eps = 1e-8, weight_decay = 0.1;
-  double max_grad_norm = 1;  // 0: no clipping
-  template <class Self, class V>
-  static void visit_fields(Self& s, V&& v) {
-    v("kind", s.kind);
-    v("lr", s.lr);
-    v("betas", s.betas);
-    v("eps", s.eps);
-    v("weight_decay", s.weight_decay);
-    v("max_grad_norm", s.max_grad_norm);
-  }
 };
 
 struct ScheduleSpec {

@@ -1,0 +1,12 @@
+// Probe: how many floating-point operations a second this machine's fused multiply-adds reach at
+// the current CPU level, with all threads of a team: what a share of peak is a share of.
+#pragma once
+
+#include "base/team.h"
+
+namespace stemma {
+
+// Takes about `seconds`. The best of several turns, since others may be using the machine.
+double fma_peak(Team& team, double seconds = 0.1);
+
+}  // namespace stemma

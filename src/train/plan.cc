@@ -1,0 +1,136 @@
+#include "train/plan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <vector>
+
+#include "gemm/gemm.h"
+#include "simd/probe.h"
+
+namespace stemma {
+namespace {
+
+bool is_table(const Parameter& p) { return p.name.starts_with("embed."); }
+bool is_head(const Parameter& p) { return p.name.starts_with("heads."); }
+
+// Weights of the matrix products every token goes through, and of the head's.
+struct Weights {
+  double body = 0, head = 0;
+};
+
+Weights weights_of(const Model& model) {
+  Weights w;
+  for (const Parameter& p : model.params().all()) {
+    if (p.shape.rank() < 2 || is_table(p)) continue;
+    (is_head(p) ? w.head : w.body) += static_cast<double>(p.shape.elements());
+  }
+  const EmbedSpec& embed = model.spec().embed;
+  if (model.spec().ties.lm_head)
+    w.head += static_cast<double>(embed.vocab) * static_cast<double>(embed.width);
+  return w;
+}
+
+// Query-key pairs of a sequence of n tokens.
+double pairs(const Attention& attention, double n) {
+  const double reach = attention.window > 0 ? std::min<double>(attention.window, n) : n;
+  if (!attention.causal) return n * reach;
+  return reach * (reach + 1) / 2 + (n - reach) * reach;
+}
+
+double flops(const Model& model, double tokens, double counted, auto&& attention_pairs) {
+  const Weights weights = weights_of(model);
+  double sum = 6 * (weights.body * tokens + weights.head * counted);
+  for (const BlockSpec& block : model.spec().stack().blocks) {
+    const auto& attention = std::get<Attention>(block.mixer);
+    // Two products of head_size multiply-adds a pair and head; backwards costs twice that.
+    sum += 12.0 * attention.heads * attention.head_size * attention_pairs(attention);
+  }
+  return sum;
+}
+
+// Floats a token leaves behind for the backward pass in one block: inputs of its products, norms,
+// rotation and attention.
+double kept_floats(const BlockSpec& block, double width) {
+  const auto& a = std::get<Attention>(block.mixer);
+  const double q = a.heads * a.head_size, kv = a.kv_heads * a.head_size;
+  const double inner = std::visit(
+      [](const auto& f) {
+        return (std::is_same_v<std::decay_t<decltype(f)>, Glu> ? 3.0 : 2.0) * f.inner;
+      },
+      block.ffn);
+  return 6 * width + 3 * q + 3 * kv + inner;
+}
+
+// Operations a second of the model's largest product, at the size that training gives it.
+double product_rate(Ctx& c, int64_t m, int64_t n, int64_t k, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  m = std::min<int64_t>(m, 1024), n = std::min<int64_t>(n, 1024), k = std::min<int64_t>(k, 1024);
+  const std::vector<float> a(static_cast<size_t>(m * k), 0.5f), b(static_cast<size_t>(k * n), 0.5f);
+  std::vector<float> out(static_cast<size_t>(m * n));
+  const auto begin = Clock::now();
+  double best = 0;
+  do {
+    const auto start = Clock::now();
+    gemm(c, m, n, k, {a.data(), k}, {b.data(), n}, {}, out.data(), n);
+    const std::chrono::duration<double> elapsed = Clock::now() - start;
+    best = std::max(best, 2.0 * static_cast<double>(m * n * k) / elapsed.count());
+  } while (std::chrono::duration<double>(Clock::now() - begin).count() < seconds);
+  return best;
+}
+
+}  // namespace
+
+double training_flops(const Model& model, const TokenBatch& batch) {
+  return flops(model, static_cast<double>(batch.ids.size()), static_cast<double>(batch.counted),
+               [&](const Attention& attention) {
+                 double sum = 0;
+                 for (size_t s = 0; s + 1 < batch.start.size(); ++s)
+                   sum += pairs(attention, batch.start[s + 1] - batch.start[s]);
+                 return sum;
+               });
+}
+
+Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {
+  const ModelSpec& spec = model.spec();
+  const double width = spec.embed.width;
+  Plan plan;
+  plan.parameters = model.params().elements();
+  plan.tokens_per_step = recipe.batch * recipe.length;
+  plan.steps = std::max<int64_t>(0, recipe.steps - steps_done);
+  plan.weights = plan.gradients = 4 * plan.parameters;
+  plan.moments = 8 * plan.parameters;
+  plan.checkpoint = plan.weights + plan.moments;
+  const Weights weights = weights_of(model);
+  plan.packed = static_cast<int64_t>(8 * (weights.body + weights.head));
+
+  const auto part_rows = static_cast<double>((recipe.batch + recipe.accumulation - 1) /
+                                             recipe.accumulation * recipe.length);
+  double floats = 2 * width;  // embeddings and the last hidden states
+  double largest = 0;
+  int inner = spec.embed.width;
+  for (const BlockSpec& block : spec.stack().blocks) {
+    const double kept = kept_floats(block, width);
+    floats += kept;
+    largest = std::max(largest, kept);
+    inner = std::max(inner, std::visit([](const auto& f) { return f.inner; }, block.ffn));
+  }
+  // The backward pass holds the gradients of about one block beside what is kept.
+  plan.activations = static_cast<int64_t>(4 * part_rows * (floats + largest));
+
+  const bool masked = recipe.objective == DataObjective::masked;
+  const auto tokens = static_cast<double>(plan.tokens_per_step);
+  plan.flops_per_step =
+      flops(model, tokens, masked ? tokens * recipe.mask_rate : tokens, [&](const Attention& a) {
+        return pairs(a, static_cast<double>(recipe.length)) * static_cast<double>(recipe.batch);
+      });
+  plan.peak_flops = fma_peak(*c.team);
+  // What is not a product (norms, softmax, the optimiser) takes about a third more.
+  constexpr double kBesidesProducts = 1.35;
+  const double rate =
+      product_rate(c, static_cast<int64_t>(part_rows), inner, spec.embed.width, 0.1);
+  plan.seconds_per_step = kBesidesProducts * plan.flops_per_step / rate;
+  return plan;
+}
+
+}  // namespace stemma

@@ -1,0 +1,49 @@
+// Run files: what a training run leaves in its `out` directory, and how it is picked up again.
+//   checkpoint-N/  config.json, model.safetensors, tokenizer files: a model directory as published
+//                  ones are; with it optimizer.safetensors (exp_avg.NAME, exp_avg_sq.NAME),
+//                  trainer_state.json (the fields of transformers' Trainer), data_state.json and
+//                  recipe.toml: all that is needed to go on to the last bit.
+// A checkpoint is filled under another name and then renamed, so one that can be seen is whole.
+// Errors: Code::kNotFound, Code::kFailed (full disk, files that do not fit the model), naming them.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <span>
+
+#include "model/checkpoint.h"
+#include "text/tokenizer.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+
+namespace stemma {
+
+// Where a run stands.
+struct RunState {
+  int64_t step = 0;          // optimiser steps done
+  int64_t position = 0;      // sequences of the data used
+  int64_t tokens = 0;        // tokens trained on
+  double flops = 0;          // spent on them
+  uint64_t fingerprint = 0;  // of the data set
+};
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& out, int64_t step);
+// The checkpoint of the most steps; nothing where there is none.
+std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& out);
+
+struct RunView {
+  const Recipe& recipe;
+  const Checkpoint& checkpoint;
+  const Tokenizer& tokenizer;
+  const AdamW& optimizer;
+  std::span<const Metric> metrics;
+};
+void write_checkpoint(const std::filesystem::path& path, const RunState& state, const RunView& run);
+
+RunState read_run_state(const std::filesystem::path& checkpoint);
+// Fills the moments of an optimiser over `model`'s parameters.
+void restore_moments(const std::filesystem::path& path, const Checkpoint& checkpoint,
+                     AdamW& optimizer);
+
+}  // namespace stemma

@@ -1,0 +1,187 @@
+#include "train/setup.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "text/trainer.h"
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <class... Args>
+[[noreturn]] void usage(const Args&... args) {
+  fail(Code::kUsage, args...);
+}
+
+bool is_masked(const Recipe& recipe) { return recipe.objective == DataObjective::masked; }
+
+// "bpe:SIZE" with its size; 0 for anything else.
+int bpe_size(const std::string& tokenizer) {
+  constexpr std::string_view kBpe = "bpe:";
+  if (!tokenizer.starts_with(kBpe)) return 0;
+  int size = 0;
+  const char* end = tokenizer.data() + tokenizer.size();
+  const auto [stop, error] = std::from_chars(tokenizer.data() + kBpe.size(), end, size);
+  if (error != std::errc() || stop != end || size < 1)
+    usage("[recipe] tokenizer \"", tokenizer, "\" has no size; write bpe:4096, say");
+  return size;
+}
+
+Tokenizer tokenizer_for(const Recipe& recipe, Team& team) {
+  if (recipe.tokenizer.empty() && !from_scratch(recipe)) return Tokenizer::load(recipe.model.path);
+  const int size = bpe_size(recipe.tokenizer);
+  const bool bytes = recipe.tokenizer == "bytes" || recipe.tokenizer.empty();
+  if (!bytes && size == 0) return Tokenizer::load(recipe.tokenizer);
+  if (is_masked(recipe) && bytes)
+    usage(
+        "[recipe] the byte tokenizer has no mask token, which the masked objective needs; "
+        "tokenizer = \"bpe:4096\" or a directory has one");
+  if (bytes) return Tokenizer::bytes();
+  return train_tokenizer(recipe, size, team);
+}
+
+const Family& family_named(const std::string& name) {
+  std::string known;
+  for (const Family& family : families()) {
+    if (family.model_type == name) return family;
+    known += cat(known.empty() ? "" : ", ", family.model_type);
+  }
+  fail(Code::kUnsupported, "[recipe] there is no model family \"", name, "\"; known are ", known);
+}
+
+// Whether a model learns the objective and nothing else: one language-model head, over attention
+// that sees what the objective lets it see.
+bool learns(const ModelSpec& spec, DataObjective objective) {
+  const bool causal = objective == DataObjective::causal;
+  const auto* head = spec.head<LmHead>();
+  if (!head || spec.heads.size() != 1) return false;
+  if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
+  return std::all_of(
+      spec.stack().blocks.begin(), spec.stack().blocks.end(),
+      [&](const BlockSpec& block) { return std::get<Attention>(block.mixer).causal == causal; });
+}
+
+// The class of `config`'s family that learns the objective; the one it names where that does.
+std::string class_for(Json config, DataObjective objective) {
+  const Json* named = config.find("architectures");
+  if (named && learns(resolve(config).spec, objective)) return named->at(size_t{0}).as_string();
+  const Family& family = family_named(config.at("model_type").as_string());
+  for (std::string_view architecture : family.architectures) {
+    config.set("architectures", Json::array({Json(architecture)}));
+    try {
+      if (learns(resolve(config).spec, objective)) return std::string(architecture);
+    } catch (const Error& error) {
+      // A class the family knows only to refuse.
+      if (error.code() != Code::kUnsupported) throw;
+    }
+  }
+  fail(Code::kUnsupported, "[recipe] family ", family.model_type, " has no class that learns the ",
+       objective == DataObjective::causal ? "causal" : "masked", " objective");
+}
+
+Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokenizer) {
+  const fs::path path = recipe.model.path;
+  LoadOptions options;
+  if (path.empty()) return empty_checkpoint(config_for(recipe, tokenizer));
+  if (!fs::exists(path)) fail(Code::kNotFound, "[recipe] model: there is no ", path.string());
+  if (from_scratch(recipe)) {
+    Json config = Json::parse_file(path);
+    options.architecture = class_for(config, recipe.objective);
+    return empty_checkpoint(std::move(config), options);
+  }
+  const Json config = Json::parse_file(path / "config.json");
+  const std::string wanted = class_for(config, recipe.objective);
+  const Json* named = config.find("architectures");
+  if (!named || !named->is_array() || !named->size() || named->at(size_t{0}) != Json(wanted))
+    options.architecture = wanted;
+  return load_checkpoint(c, path, options);
+}
+
+DataSpec data_spec(const Recipe& recipe) {
+  DataSpec spec;
+  spec.paths = recipe.data;
+  spec.objective = recipe.objective;
+  spec.packing = recipe.packing;
+  spec.length = recipe.length;
+  spec.validation = recipe.validation;
+  spec.seed = recipe.seed;
+  spec.mask.rate = recipe.mask_rate;
+  return spec;
+}
+
+void check_fit(Setup& setup, const Recipe& recipe) {
+  const ModelSpec& spec = setup.checkpoint.model->spec();
+  if (setup.tokenizer.vocab_size() > spec.embed.vocab)
+    usage("[recipe] the tokenizer has ", setup.tokenizer.vocab_size(),
+          " tokens and the model's table ", spec.embed.vocab, " rows");
+  if (std::holds_alternative<LearnedPositions>(spec.embed.position)) {
+    if (recipe.length > spec.max_positions)
+      usage("[recipe] length ", recipe.length, " is beyond the model's ", spec.max_positions,
+            " positions");
+  } else if (recipe.length > spec.max_positions) {
+    setup.notes.push_back(cat("length ", recipe.length, " is beyond the ", spec.max_positions,
+                              " positions the model was made for"));
+  }
+  if (recipe.objective == DataObjective::causal && !setup.tokenizer.special().eos)
+    setup.notes.push_back(
+        "the tokenizer has no end-of-text token: the model will never learn to "
+        "stop");
+  if (!setup.checkpoint.fresh.empty())
+    setup.notes.push_back(cat(setup.checkpoint.fresh.size(),
+                              " parameters are not in the checkpoint and start at random: ",
+                              setup.checkpoint.fresh.front(),
+                              setup.checkpoint.fresh.size() > 1 ? ", ..." : ""));
+}
+
+}  // namespace
+
+bool from_scratch(const Recipe& recipe) {
+  return recipe.model.path.empty() || recipe.model.path.ends_with(".json");
+}
+
+Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const ModelSizes& sizes = recipe.model.sizes;
+  const std::string family = !sizes.family.empty() ? sizes.family
+                             : is_masked(recipe)   ? "bert"
+                                                   : "llama";
+  const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
+  Json config = Json::object({
+      {"model_type", std::string(family_named(family).model_type)},
+      {"vocab_size", tokenizer.vocab_size()},
+      {"hidden_size", sizes.width},
+      {"num_hidden_layers", sizes.layers},
+      {"num_attention_heads", sizes.heads},
+      {"num_key_value_heads", sizes.kv_heads ? sizes.kv_heads : sizes.heads},
+      {"max_position_embeddings", sizes.positions ? Json(sizes.positions) : Json(recipe.length)},
+      {"tie_word_embeddings", sizes.tied},
+      {"bos_token_id", token(tokenizer.special().bos)},
+      {"eos_token_id", token(tokenizer.special().eos)},
+      {"pad_token_id", token(tokenizer.special().pad)},
+  });
+  for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
+  config.set("architectures", Json::array({Json(class_for(config, recipe.objective))}));
+  // A gated feed-forward has three matrices where the plain one has two: 8/3 of the width makes
+  // them as large as the plain one's 4.
+  const bool gated = std::holds_alternative<Glu>(resolve(config).spec.stack().blocks.front().ffn);
+  constexpr int kMultiple = 32;
+  const int usual =
+      gated ? (sizes.width * 8 / 3 + kMultiple - 1) / kMultiple * kMultiple : 4 * sizes.width;
+  if (!config.has("intermediate_size"))
+    config.set("intermediate_size", sizes.inner ? sizes.inner : usual);
+  return config;
+}
+
+Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume) {
+  Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe, *c.team);
+  Checkpoint checkpoint =
+      resume ? load_checkpoint(c, *resume) : checkpoint_for(c, recipe, tokenizer);
+  Dataset data = Dataset::open(data_spec(recipe), tokenizer, *c.team);
+  Setup setup{
+      std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};
+  check_fit(setup, recipe);
+  return setup;
+}
+
+}  // namespace stemma

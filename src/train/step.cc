@@ -1,0 +1,43 @@
+#include "train/step.h"
+
+#include <cmath>
+
+namespace stemma {
+
+StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, AdamW& optimizer,
+                      double lr) {
+  StepResult result;
+  for (const TrainPart& part : parts)
+    for (int32_t label : part.labels) result.counted += label >= 0;
+  check(result.counted > 0, "[train] none of the step's tokens has a label");
+  const double share = 1.0 / static_cast<double>(result.counted);
+
+  model.params().zero_grads();
+  for (const TrainPart& part : parts) {
+    Tape tape;
+    Ctx recording = c;
+    recording.tape = &tape;
+    model.params().watch(tape);
+    const Tensor hidden = model.forward(recording, part.batch);
+    const LossSum loss = language_loss(recording, model, hidden, part.labels);
+    if (loss.count == 0) continue;
+    result.loss += loss.sum.item() * share;
+    tape.backward(c, loss.sum, Tensor::scalar(c, share));
+  }
+  result.grad_norm = optimizer.grad_norm(c);
+  check(std::isfinite(result.loss) && std::isfinite(result.grad_norm), "[train] the loss is ",
+        std::isnan(result.loss) ? "not a number" : cat(result.loss),
+        " and the norm of the gradients ",
+        std::isnan(result.grad_norm) ? "not a number" : cat(result.grad_norm), " in step ",
+        optimizer.steps() + 1,
+        ": lower optimizer.lr, lengthen schedule.warmup, or set "
+        "optimizer.max_grad_norm");
+  optimizer.step(c, lr, result.grad_norm);
+  return result;
+}
+
+LossSum evaluate(Ctx& c, const Model& model, const TrainPart& part) {
+  return language_loss(c, model, model.forward(c, part.batch), part.labels);
+}
+
+}  // namespace stemma

@@ -1,0 +1,220 @@
+#include "train/trainer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "base/file.h"
+#include "train/curve.h"
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A checkpoint holds text beside its tensors.
+constexpr double kTextBytes = 1 << 20;
+
+TrainPart part_of(TokenBatch&& batch) {
+  TrainPart part;
+  part.batch.main.ids = std::move(batch.ids);
+  part.batch.main.positions = std::move(batch.pos);
+  part.batch.main.start = std::move(batch.start);
+  part.labels = std::move(batch.labels);
+  return part;
+}
+
+// The nearest directory above `path` that is there.
+fs::path standing_parent(fs::path path) {
+  std::error_code ignored;
+  path = fs::absolute(path, ignored);
+  while (!fs::exists(path, ignored) && path.has_relative_path()) path = path.parent_path();
+  return path;
+}
+
+void check_out(const Recipe& recipe, const Plan& plan) {
+  const fs::path place = standing_parent(recipe.out);
+  std::error_code ignored;
+  check(fs::is_directory(place, ignored), "[train] out: ", place.string(), " is not a directory");
+  check(::access(place.c_str(), W_OK) == 0, "[train] out: ", place.string(),
+        " cannot be written to");
+  std::error_code unknown;
+  const fs::space_info space = fs::space(place, unknown);
+  check(unknown || static_cast<double>(space.available) >=
+                       static_cast<double>(plan.checkpoint) + kTextBytes,
+        "[train] a checkpoint takes ", plan.checkpoint / 1000000 + 1, " MB and ", place.string(),
+        " has only ", space.available / 1000000, " MB left");
+}
+
+std::optional<fs::path> start_from(const Recipe& recipe, bool resume) {
+  std::optional<fs::path> newest = newest_checkpoint(recipe.out);
+  if (newest && !resume)
+    fail(Code::kUsage, "[train] ", newest->string(),
+         " is there from an earlier run: go on with --resume, or choose another out");
+  return newest;
+}
+
+void check_same_run(const Recipe& recipe, const fs::path& checkpoint) {
+  const std::vector<std::string> keys = conflicts(recipe, read_recipe(checkpoint / "recipe.toml"));
+  if (keys.empty()) return;
+  std::string list;
+  for (const std::string& key : keys) list += cat(list.empty() ? "" : ", ", key);
+  fail(Code::kUsage, "[resume] ", checkpoint.string(), " was made by a recipe that differs in ",
+       list, ": it cannot be continued by this one");
+}
+
+Recipe with_rate(Recipe recipe) {
+  constexpr double kFromScratch = 1e-3, kFromCheckpoint = 5e-5;
+  double& lr = recipe.optimizer.lr;
+  if (lr == 0) lr = from_scratch(recipe) ? kFromScratch : kFromCheckpoint;
+  return recipe;
+}
+
+}  // namespace
+
+Trainer::Trainer(Ctx& c, Recipe recipe, bool resume)
+    : c_(c),
+      recipe_(with_rate(std::move(recipe))),
+      schedule_(recipe_.complete_schedule()),
+      resumed_from_(start_from(recipe_, resume)),
+      setup_(set_up(c, recipe_, resumed_from_)) {
+  if (resumed_from_) {
+    check_same_run(recipe_, *resumed_from_);
+    state_ = read_run_state(*resumed_from_);
+    check(state_.fingerprint == setup_.data.fingerprint(), "[resume] the data is not what ",
+          resumed_from_->string(), " was trained on: its files have changed");
+  }
+  state_.fingerprint = setup_.data.fingerprint();
+  plan_ = make_plan(c_, *setup_.checkpoint.model, recipe_, state_.step);
+  check_out(recipe_, plan_);
+}
+
+StepResult Trainer::advance(AdamW& optimizer, double lr, Clock& clock) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::vector<TrainPart> parts;
+  double flops = 0;
+  int64_t tokens = 0;
+  // As numpy's array_split cuts: the first parts are one row longer.
+  for (int64_t i = 0, first = 0; i < recipe_.accumulation; ++i) {
+    const int64_t rows =
+        recipe_.batch / recipe_.accumulation + (i < recipe_.batch % recipe_.accumulation ? 1 : 0);
+    TokenBatch batch = setup_.data.batch(state_.position + first, rows);
+    first += rows;
+    flops += training_flops(*setup_.checkpoint.model, batch);
+    tokens += static_cast<int64_t>(batch.ids.size());
+    parts.push_back(part_of(std::move(batch)));
+  }
+  const StepResult result = train_step(c_, *setup_.checkpoint.model, parts, optimizer, lr);
+  state_.step += 1;
+  state_.position += recipe_.batch;
+  state_.tokens += tokens;
+  state_.flops += flops;
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  clock.seconds += elapsed.count();
+  clock.tokens += tokens;
+  clock.flops += flops;
+  return result;
+}
+
+double Trainer::validation_loss() {
+  const int64_t all = setup_.data.validation_sequences();
+  const int64_t count = recipe_.eval_sequences > 0 ? std::min(recipe_.eval_sequences, all) : all;
+  double sum = 0;
+  int64_t counted = 0;
+  for (int64_t first = 0; first < count; first += recipe_.batch) {
+    const int64_t rows = std::min(recipe_.batch, count - first);
+    const LossSum loss =
+        evaluate(c_, *setup_.checkpoint.model, part_of(setup_.data.validation_batch(first, rows)));
+    if (loss.count > 0) sum += loss.sum.item();
+    counted += loss.count;
+  }
+  check(counted > 0, "[train] no token of the validation part has a label");
+  return sum / static_cast<double>(counted);
+}
+
+Metric Trainer::metric(std::string_view split, double loss) const {
+  Metric m;
+  m.step = state_.step;
+  m.tokens = state_.tokens;
+  m.epoch = static_cast<double>(state_.position) / static_cast<double>(setup_.data.sequences());
+  m.split = split;
+  m.loss = loss;
+  m.ts = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return m;
+}
+
+void Trainer::save(TrainObserver& observer, const AdamW& optimizer, const MetricsLog& log) {
+  const fs::path path = checkpoint_path(recipe_.out, state_.step);
+  write_checkpoint(path, state_,
+                   {recipe_, setup_.checkpoint, setup_.tokenizer, optimizer, log.all()});
+  observer.saved(path);
+}
+
+bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
+  for (const std::string& note : setup_.notes) observer.note(note);
+  std::error_code error;
+  fs::create_directories(recipe_.out, error);
+  check(!error, "[train] cannot create ", recipe_.out, ": ", error.message());
+  MetricsLog log(fs::path(recipe_.out) / "metrics.jsonl", state_.step);
+
+  Model& model = *setup_.checkpoint.model;
+  model.params().make_flat(c_, recipe_.seed, true);
+  AdamW optimizer(c_, model.params(), recipe_.optimizer);
+  if (resumed_from_) {
+    restore_moments(*resumed_from_, setup_.checkpoint, optimizer);
+    optimizer.restored(state_.step);
+  }
+
+  const auto every = [&](int64_t period) {
+    return state_.step == recipe_.steps || (period > 0 && state_.step % period == 0);
+  };
+  const auto record = [&](const Metric& m) {
+    log.add(m);
+    observer.metric(m);
+  };
+  const auto draw = [&] {
+    const std::string title = cat(fs::path(recipe_.out).filename().string(), ": loss of ",
+                                  plan_.parameters, " parameters");
+    write_file(fs::path(recipe_.out) / "loss.svg", loss_svg(title, log.all()));
+  };
+  Clock clock;
+  double step_seconds = 0;  // a running mean
+  bool stopping = false;
+  while (state_.step < recipe_.steps && !stopping) {
+    const double lr = recipe_.optimizer.lr * schedule_.factor(state_.step);
+    const double before = clock.seconds;
+    const StepResult result = advance(optimizer, lr, clock);
+    const double took = clock.seconds - before;
+    step_seconds = step_seconds == 0 ? took : 0.9 * step_seconds + 0.1 * took;
+    if (state_.step == 1 && setup_.scratch) {
+      const double uniform = std::log(model.spec().embed.vocab);
+      if (std::abs(result.loss - uniform) > 0.1 * uniform)
+        observer.note(cat("the first loss is ", result.loss, "; a fresh model that knows nothing ",
+                          "has ", uniform, ": look at the initialisation"));
+    }
+    const double rate = static_cast<double>(clock.tokens) / clock.seconds;
+    const double share = clock.flops / clock.seconds / plan_.peak_flops;
+    observer.progress({state_.step, recipe_.steps, result.loss, lr, rate, share,
+                       step_seconds * static_cast<double>(recipe_.steps - state_.step)});
+    if (state_.step == 1 || every(recipe_.log_every)) {
+      Metric m = metric("train", result.loss);
+      m.lr = lr;
+      m.grad_norm = result.grad_norm;
+      m.tok_s = rate;
+      m.share_of_peak = share;
+      record(m);
+      clock = {};
+    }
+    stopping = stop;  // read once: what is decided here holds for the whole turn
+    const bool look = recipe_.validation > 0 && every(recipe_.eval_every);
+    if (look) record(metric("validation", validation_loss()));
+    const bool keep = stopping || every(recipe_.save_every);
+    if (keep) save(observer, optimizer, log);
+    if (keep || look) draw();
+  }
+  return state_.step >= recipe_.steps;
+}
+
+}  // namespace stemma

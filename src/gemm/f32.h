@@ -12,8 +12,8 @@ namespace stemma::f32 {
 // panel's stretch [kDepth, 32] in L1.
 constexpr int64_t kDepth = 256;
 constexpr int64_t kBlockRows = 192;
-// Floats that pack_rows may write for a block: tiles have at most 12 rows of kDepth + 16 floats.
-constexpr int64_t kBlockFloats = (kBlockRows + 12) * (kDepth + 16);
+// The most floats that pack_rows writes for so many rows, whatever the level's tile.
+constexpr int64_t row_floats(int64_t rows) { return (rows + 12) * (kDepth + 16); }
 
 // Rows [row, row + rows) x k [k0, k0 + depth) of A, in tiles, to `out`.
 void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,

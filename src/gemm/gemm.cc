@@ -53,7 +53,7 @@ void run(Ctx& c, int64_t m, int64_t n, int64_t k, const MatrixRef& a, const Pane
     const int64_t row = rows.begin(block), height = rows.length(block);
     const int64_t first = task / rows.count * per_task;
     const int64_t last = std::min(panels, first + per_task);
-    const Buffer block_of_a = allocate(c, f32::kBlockFloats);
+    const Buffer block_of_a = allocate(c, f32::row_floats(f32::kBlockRows));
     const Buffer panel_of_b = packed == nullptr ? allocate(c, f32::kDepth * kColumns) : Buffer();
     for (int64_t i = 0; i < depth.count; ++i) {
       const int64_t k0 = depth.begin(i), length = depth.length(i);

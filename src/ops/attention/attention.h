@@ -2,9 +2,9 @@
 // Shapes: q [Tq,H,D], k [Tk,Hk,D], v [Tk,Hk,Dv] -> [Tq,H,Dv]; Hk divides H, query head h reads head
 // h / (H/Hk); D and Dv may differ and have any size. Sequence s owns the query rows [q_start[s],
 // q_start[s+1]) and the key rows [k_start[s], k_start[s+1]); either may be empty. Queries stand at
-// the END of their keys: query i of nq sits at position nk - nq + i. A query that sees no key gives 0.
-// A row of `out` depends on its own query and keys alone, bitwise: not on batch-mates, on how many
-// queries come with it (decoding gives what prefill gives), on threads, or on the CPU level.
+// the END of their keys: query i of nq sits at position nk - nq + i. A query that sees no key gives
+// 0. A row of `out` depends on its own query and keys alone, bitwise: not on batch-mates, on how
+// many queries come with it (decoding gives what prefill gives), on threads, or on the CPU level.
 // Errors: shapes or offsets that do not fit.
 // Sources: Vaswani et al. 2017; Milakov, Gimelshein 2018 (online softmax); Dao 2023
 // (FlashAttention-2); Ainslie et al. 2023 (grouped queries).

@@ -1,0 +1,213 @@
+// The driver's contract for attention (definition against central differences, kernel against the
+// definition, levels and threads bit for bit), and what is attention's own: decoding step by step
+// gives the bits of prefill, a sequence alone those of a batch.
+#include "ops/attention/attention.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "base/rng.h"
+#include "ops/driver.h"
+
+namespace stemma::ops_test {
+namespace {
+
+struct Variant {
+  const char* name;
+  bool causal;
+  int window;
+  int64_t heads, kv_heads, extra_width;  // Dv = D + extra_width
+  bool more_keys;                        // than queries
+};
+
+// Lengths of the sequences of a problem: an empty one among them, and in the largest problem
+// several blocks of keys, strips and tasks.
+Ints lengths(int64_t rows) {
+  if (rows >= 100) return {5, 0, 70, 205};
+  return {static_cast<int>(rows / 2), 0, static_cast<int>(rows - rows / 2)};
+}
+
+Ints offsets(const Ints& lengths) {
+  Ints start{0};
+  for (int n : lengths) start.push_back(start.back() + n);
+  return start;
+}
+
+AttentionPlan plan_of(const Variant& v, int64_t rows) {
+  Ints keys = lengths(rows);
+  if (v.more_keys)
+    for (size_t s = 0; s < keys.size(); ++s) keys[s] += static_cast<int>(7 * s);
+  return {.q_start = offsets(lengths(rows)),
+          .k_start = offsets(keys),
+          .causal = v.causal,
+          .window = v.window};
+}
+
+Case make_case(const Variant& v) {
+  return {.name = v.name,
+          .inputs =
+              [v](int64_t rows, int64_t n) {
+                const AttentionPlan plan = plan_of(v, rows);
+                const int64_t tq = plan.q_start.back(), tk = plan.k_start.back();
+                return std::vector<Input>{Input::real({tq, v.heads, n}),
+                                          Input::real({tk, v.kv_heads, n}),
+                                          Input::real({tk, v.kv_heads, n + v.extra_width})};
+              },
+          .run =
+              [v](Ctx& c, const Tensors& in) {
+                AttentionPlan plan = plan_of(v, in[0].extent(0) >= 100 ? 100 : in[0].extent(0));
+                return Tensors{attention(c, in[0], in[1], in[2], plan)};
+              },
+          .smallest = 1};
+}
+
+const Variant kVariants[] = {
+    {"full", false, 0, 2, 2, 0, false},
+    {"causal", true, 0, 2, 2, 0, false},
+    {"causal_window", true, 9, 2, 1, 0, false},
+    {"window", false, 3, 2, 1, 0, true},
+    {"grouped_more_keys", true, 0, 4, 2, 3, true},
+};
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Variant& v : kVariants) all.push_back(make_case(v));
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Attention, Op, testing::ValuesIn(cases()), case_name);
+
+}  // namespace
+}  // namespace stemma::ops_test
+
+namespace stemma {
+namespace {
+
+struct Machine {
+  explicit Machine(int threads = 1) : team(threads) {}
+  Tensor random(Shape shape, uint64_t seed) {
+    std::vector<float> x(static_cast<size_t>(shape.elements()));
+    for (size_t i = 0; i < x.size(); ++i)
+      x[i] = static_cast<float>(RngKey(seed).uniform(i) * 4 - 2);
+    return Tensor::from<float>(c, x, shape);
+  }
+  Team team;
+  Pool pool;
+  Ctx c{.team = &team, .pool = &pool};
+};
+
+Tensor rows(const Tensor& t, int64_t begin, int64_t end) {
+  Shape shape = t.shape();
+  shape[0] = end - begin;
+  return t.view(shape, t.strides(), begin * t.strides()[0]);
+}
+
+testing::AssertionResult same_bits(const Tensor& a, const Tensor& b) {
+  const std::vector<float> x = a.to_vector<float>(), y = b.to_vector<float>();
+  if (x.size() != y.size()) return testing::AssertionFailure() << x.size() << " and " << y.size();
+  for (size_t i = 0; i < x.size(); ++i)
+    if (std::memcmp(&x[i], &y[i], sizeof(float)) != 0)
+      return testing::AssertionFailure() << "element " << i << ": " << x[i] << " and " << y[i];
+  return testing::AssertionSuccess();
+}
+
+// Every way to reach a query's row: all at once, in pieces, one at a time; flat or from a state
+// whose memory past the last key holds NaN.
+TEST(Attention, DecodingGivesTheBitsOfPrefill) {
+  Machine m(2);
+  const int64_t n = 203, heads = 6, kv_heads = 2, d = 20, dv = 36;
+  for (int window : {0, 50}) {
+    const Tensor q = m.random({n, heads, d}, 1), k = m.random({n, kv_heads, d}, 2),
+                 v = m.random({n, kv_heads, dv}, 3);
+    AttentionPlan plan{.q_start = {0, n}, .k_start = {0, n}, .causal = true, .window = window};
+    const Tensor prefill = attention(m.c, q, k, v, plan);
+    for (int64_t step : {1, 3, 48, 100})
+      for (int64_t begin = 0; begin < n; begin += step) {
+        const int64_t end = std::min(n, begin + step);
+        plan.q_start = {0, static_cast<int>(end - begin)};
+        plan.k_start = {0, static_cast<int>(end)};
+        const Tensor want = rows(prefill, begin, end), piece = rows(q, begin, end);
+        ASSERT_TRUE(same_bits(attention(m.c, piece, rows(k, 0, end), rows(v, 0, end), plan), want))
+            << "rows " << begin << " to " << end;
+        Tensor keys = m.random({n + 9, kv_heads, d}, 4),
+               values = m.random({n + 9, kv_heads, dv}, 5);
+        std::fill_n(keys.data<float>(), keys.elements(), NAN);
+        std::fill_n(values.data<float>(), values.elements(), NAN);
+        std::copy_n(k.data<float>(), end * kv_heads * d, keys.data<float>());
+        std::copy_n(v.data<float>(), end * kv_heads * dv, values.data<float>());
+        ASSERT_TRUE(same_bits(attention(m.c, piece, std::vector{keys}, {values}, plan), want))
+            << "rows " << begin << " to " << end << " from state";
+      }
+  }
+}
+
+TEST(Attention, ASequenceAloneGivesTheBitsOfABatch) {
+  Machine m(2);
+  const int64_t heads = 4, kv_heads = 2, d = 33;
+  const Ints start{0, 70, 71, 71, 200, 500};
+  const int64_t n = start.back();
+  const Tensor q = m.random({n, heads, d}, 1), k = m.random({n, kv_heads, d}, 2),
+               v = m.random({n, kv_heads, d}, 3), seed = m.random({n, heads, d}, 4);
+  const auto run = [&](int64_t begin, int64_t end, const Ints& offsets, bool causal) {
+    const Tensor qs = rows(q, begin, end), ks = rows(k, begin, end), vs = rows(v, begin, end);
+    Tape tape;
+    for (const Tensor& t : {qs, ks, vs}) tape.watch(t);
+    m.c.tape = &tape;
+    const Tensor out =
+        attention(m.c, qs, ks, vs, {.q_start = offsets, .k_start = offsets, .causal = causal});
+    m.c.tape = nullptr;
+    tape.backward(m.c, out, rows(seed, begin, end));
+    return std::vector<Tensor>{out, tape.grad(qs), tape.grad(ks), tape.grad(vs)};
+  };
+  for (bool causal : {false, true}) {
+    const std::vector<Tensor> batch = run(0, n, start, causal);
+    for (size_t s = 0; s + 1 < start.size(); ++s) {
+      const int begin = start[s], end = start[s + 1];
+      if (begin == end) continue;
+      const std::vector<Tensor> alone = run(begin, end, {0, end - begin}, causal);
+      for (size_t i = 0; i < alone.size(); ++i)
+        EXPECT_TRUE(same_bits(alone[i], rows(batch[i], begin, end)))
+            << "sequence " << s << ", tensor " << i;
+    }
+  }
+}
+
+TEST(Attention, AQueryWithoutKeysGivesZero) {
+  Machine m;
+  // Three queries, one key, causal: the first two stand before it.
+  const Tensor q = m.random({3, 1, 4}, 1), k = m.random({1, 1, 4}, 2), v = m.random({1, 1, 4}, 3);
+  const AttentionPlan plan{.q_start = {0, 3}, .k_start = {0, 1}, .causal = true};
+  for (bool kernels : {false, true}) {
+    m.c.kernels = kernels;
+    const Tensor out = attention(m.c, q, k, v, plan);
+    for (int64_t i = 0; i < 8; ++i) EXPECT_EQ(out.item(i), 0);
+    for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(out.item(8 + i), v.item(i));
+  }
+}
+
+TEST(Attention, LargeScoresDoNotOverflow) {
+  Machine m;
+  const Tensor q = Tensor::from<float>(m.c, std::vector<float>{300, 300}, {2, 1, 1});
+  const Tensor k = Tensor::from<float>(m.c, std::vector<float>{300, -300}, {2, 1, 1});
+  const Tensor v = Tensor::from<float>(m.c, std::vector<float>{1, 2}, {2, 1, 1});
+  const Tensor out = attention(m.c, q, k, v, {.q_start = {0, 2}, .k_start = {0, 2}});
+  EXPECT_EQ(out.item(0), 1);
+  EXPECT_EQ(out.item(1), 1);
+}
+
+TEST(Attention, RefusesWhatDoesNotFit) {
+  Machine m;
+  const Tensor q = Tensor::zeros(m.c, {4, 3, 8}), k = Tensor::zeros(m.c, {4, 2, 8});
+  const Tensor k3 = Tensor::zeros(m.c, {4, 3, 8});
+  const AttentionPlan plan{.q_start = {0, 4}, .k_start = {0, 4}};
+  EXPECT_THROW(attention(m.c, q, k, k, plan), Error);  // 3 heads over 2
+  AttentionPlan bad = plan;
+  bad.k_start = {0, 5};
+  EXPECT_THROW(attention(m.c, q, k3, k3, bad), Error);
+  EXPECT_THROW(attention(m.c, q, std::vector{k3}, {k3}, bad), Error);  // longer than its memory
+  bad = plan;
+  bad.q_start = {0, 3, 2, 4};
+  bad.k_start = {0, 3, 3, 4};
+  EXPECT_THROW(attention(m.c, q, k3, k3, bad), Error);
+}
+
+}  // namespace
+}  // namespace stemma

@@ -37,31 +37,28 @@ Activation torch_activation(const std::string& path) {
 Embedder::PoolingModule Embedder::load_pooling(const fs::path& directory) {
   const Json config = Json::parse_file(directory / "config.json");
   struct Row {
-    const char* name;
+    const char *flag, *name;
     Pooling mode;
   };
-  // The order in which several modes are concatenated.
-  constexpr Row kModes[] = {{"cls", Pooling::cls},
-                            {"max", Pooling::max},
-                            {"mean", Pooling::mean},
-                            {"mean_sqrt_len", Pooling::mean_sqrt_len},
-                            {"weightedmean", Pooling::weighted_mean},
-                            {"lasttoken", Pooling::last}};
+  // In the order in which flags are concatenated; a list in the newer spelling keeps its own.
+  constexpr Row kModes[] = {
+      {"pooling_mode_cls_token", "cls", Pooling::cls},
+      {"pooling_mode_max_tokens", "max", Pooling::max},
+      {"pooling_mode_mean_tokens", "mean", Pooling::mean},
+      {"pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", Pooling::mean_sqrt_len},
+      {"pooling_mode_weightedmean_tokens", "weightedmean", Pooling::weighted_mean},
+      {"pooling_mode_lasttoken", "lasttoken", Pooling::last}};
   PoolingModule module;
-  std::vector<std::string> named;
-  if (const Json* mode = config.find("pooling_mode")) {
-    if (mode->is_array())
-      for (const Json& m : mode->items()) named.push_back(m.as_string());
-    else
-      named.push_back(mode->as_string());
-  }
-  for (const Row& row : kModes) {
-    const std::string key =
-        std::string(row.name) == "cls"
-            ? "pooling_mode_cls_token"
-            : cat("pooling_mode_", row.name, std::string(row.name) == "lasttoken" ? "" : "_tokens");
-    if (config.get(key, false) || std::find(named.begin(), named.end(), row.name) != named.end())
-      module.modes.push_back(row.mode);
+  if (const Json* given = config.find("pooling_mode")) {
+    const std::vector<Json> names = given->is_array() ? given->items() : std::vector{*given};
+    for (const Json& name : names)
+      for (const Row& row : kModes)
+        if (name.as_string() == row.name) module.modes.push_back(row.mode);
+    check(module.modes.size() == names.size(), "[embed] ", (directory / "config.json").string(),
+          " asks for a pooling mode that is not known: ", given->dump());
+  } else {
+    for (const Row& row : kModes)
+      if (config.get(row.flag, false)) module.modes.push_back(row.mode);
   }
   check(!module.modes.empty(), "[embed] ", (directory / "config.json").string(),
         " names no pooling mode that is known (cls, max, mean, mean_sqrt_len, weightedmean, "

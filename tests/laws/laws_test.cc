@@ -1,0 +1,234 @@
+// The laws every model keeps, on random tiny specs: what a batch, a state, a thread count or a file
+// must not change.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "autograd/tape.h"
+#include "base/file.h"
+#include "laws/random_spec.h"
+#include "model/checkpoint.h"
+#include "model/fields.h"
+#include "run/engine.h"
+#include "support/temp_dir.h"
+#include "train/objectives.h"
+
+namespace stemma {
+namespace {
+
+class Laws : public testing::TestWithParam<int> {
+ protected:
+  explicit Laws(int threads = 1) : engine_(threads), c_(engine_.ctx()) {}
+
+  uint64_t seed() const { return static_cast<uint64_t>(GetParam()); }
+  std::unique_ptr<Model> model(bool causal) {
+    auto m = std::make_unique<Model>(random_spec(seed(), causal));
+    m->params().make_flat(c_, seed(), true);
+    // Norm weights and biases start as constants: move them, or they would hide mistakes.
+    float* values = m->params().values().data<float>();
+    const RngKey key = RngKey(seed()).of("move");
+    for (int64_t i = 0; i < m->params().elements(); ++i)
+      values[i] += static_cast<float>(0.2 * key.normal(static_cast<uint64_t>(i)));
+    m->params().bump();
+    return m;
+  }
+  static Batch batch_of(const std::vector<Ints>& sequences) {
+    Batch batch;
+    for (const Ints& s : sequences) batch.main.append(s);
+    return batch;
+  }
+
+  Engine engine_;
+  Ctx c_;
+};
+
+double relative(const std::vector<float>& a, const std::vector<float>& b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < b.size(); ++i) {
+    difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+    norm += static_cast<double>(b[i]) * b[i];
+  }
+  return a.size() == b.size() ? std::sqrt(difference / std::max(norm, 1e-30)) : INFINITY;
+}
+
+TEST_P(Laws, PackedIsAlone) {
+  for (bool causal : {true, false}) {
+    const auto m = model(causal);
+    const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+    const std::vector<float> packed = m->forward(c_, batch_of(sequences)).to_vector<float>();
+    std::vector<float> alone;
+    for (const Ints& s : sequences) {
+      const std::vector<float> one = m->forward(c_, batch_of({s})).to_vector<float>();
+      alone.insert(alone.end(), one.begin(), one.end());
+    }
+    EXPECT_EQ(packed, alone) << "bitwise, causal " << causal;
+  }
+}
+
+TEST_P(Laws, TokenByTokenIsPrefill) {
+  const auto m = model(true);
+  const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+  const std::vector<float> whole = m->forward(c_, batch_of(sequences)).to_vector<float>();
+
+  StateStore state(m->spec());
+  std::vector<std::vector<float>> stepped(sequences.size());
+  for (size_t t = 0; t < 40; ++t) {
+    Batch batch;
+    std::vector<size_t> in_batch;
+    for (size_t s = 0; s < sequences.size(); ++s)
+      if (t < sequences[s].size()) {
+        batch.main.append({sequences[s][t]}, {}, static_cast<int>(t));
+        batch.seqs.push_back(static_cast<SeqId>(s));
+        in_batch.push_back(s);
+      }
+    if (in_batch.empty()) break;
+    const std::vector<float> rows = m->forward(c_, batch, &state).to_vector<float>();
+    const size_t width = rows.size() / in_batch.size();
+    for (size_t i = 0; i < in_batch.size(); ++i)
+      stepped[in_batch[i]].insert(stepped[in_batch[i]].end(),
+                                  rows.begin() + static_cast<int64_t>(i * width),
+                                  rows.begin() + static_cast<int64_t>((i + 1) * width));
+  }
+  std::vector<float> all;
+  for (const auto& rows : stepped) all.insert(all.end(), rows.begin(), rows.end());
+  EXPECT_LE(relative(all, whole), 1e-5);
+}
+
+TEST_P(Laws, ChunkedPrefillAndForkedStateGoOnAlike) {
+  const auto m = model(true);
+  const Ints ids = random_sequences(seed(), m->spec().embed.vocab)[2];
+  const std::vector<float> whole = m->forward(c_, batch_of({ids})).to_vector<float>();
+  const size_t cut = ids.size() / 2;
+  StateStore state(m->spec());
+  auto go_on = [&](SeqId seq, size_t begin, size_t end) {
+    Batch batch;
+    batch.main.append(
+        {ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(end)}, {},
+        static_cast<int>(begin));
+    batch.seqs = {seq};
+    return m->forward(c_, batch, &state).to_vector<float>();
+  };
+  std::vector<float> first = go_on(7, 0, cut);
+  state.fork(c_, 7, 9);
+  for (SeqId seq : {7, 9}) {
+    std::vector<float> all = first;
+    const std::vector<float> rest = go_on(seq, cut, ids.size());
+    all.insert(all.end(), rest.begin(), rest.end());
+    EXPECT_LE(relative(all, whole), 1e-5);
+  }
+  state.rollback(9, static_cast<int>(cut));
+  const std::vector<float> again = go_on(9, cut, ids.size());
+  EXPECT_LE(relative(again, {whole.begin() + static_cast<int64_t>(first.size()), whole.end()}),
+            1e-5);
+}
+
+// Gradients of the mean loss over `parts` micro-batches.
+std::vector<float> gradients(Ctx& c, Model& m, const std::vector<Ints>& sequences, size_t parts) {
+  m.params().zero_grads();
+  const bool causal = m.spec().decoder.has_value();
+  int64_t count = 0;
+  for (const Ints& s : sequences) count += static_cast<int64_t>(s.size()) - (causal ? 1 : 0);
+  for (size_t p = 0; p < parts; ++p) {
+    Batch batch;
+    for (size_t s = sequences.size() * p / parts; s < sequences.size() * (p + 1) / parts; ++s)
+      batch.main.append(sequences[s]);
+    Tape tape;
+    m.params().watch(tape);
+    Ctx recorded = c;
+    recorded.tape = &tape;
+    const Tensor hidden = m.forward(recorded, batch);
+    const Ints labels = causal ? next_labels(batch.main, batch.main.ids) : batch.main.ids;
+    const LossSum loss = language_loss(recorded, m, hidden, labels);
+    tape.backward(recorded, loss.sum, Tensor::scalar(c, 1.0 / static_cast<double>(count)));
+  }
+  return m.params().grads().to_vector<float>();
+}
+
+TEST_P(Laws, AccumulationIsTheLargeBatch) {
+  for (bool causal : {true, false}) {
+    const auto m = model(causal);
+    const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+    const std::vector<float> large = gradients(c_, *m, sequences, 1);
+    const std::vector<float> parts = gradients(c_, *m, sequences, 2);
+    EXPECT_LE(relative(parts, large), 1e-6);
+  }
+}
+
+TEST_P(Laws, ThreadsChangeNoBit) {
+  Engine two(2), three(3);
+  for (bool causal : {true, false}) {
+    const auto m = model(causal);
+    const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+    const std::vector<float> forward = m->forward(c_, batch_of(sequences)).to_vector<float>();
+    const std::vector<float> backward = gradients(c_, *m, sequences, 1);
+    for (Engine* engine : {&two, &three}) {
+      Ctx c = engine->ctx();
+      EXPECT_EQ(m->forward(c, batch_of(sequences)).to_vector<float>(), forward);
+      EXPECT_EQ(gradients(c, *m, sequences, 1), backward);
+    }
+  }
+}
+
+TEST_P(Laws, KernelsAreTheDefinition) {
+  for (bool causal : {true, false}) {
+    const auto m = model(causal);
+    const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+    Ctx defined = c_;
+    defined.kernels = false;
+    EXPECT_LE(relative(m->forward(c_, batch_of(sequences)).to_vector<float>(),
+                       m->forward(defined, batch_of(sequences)).to_vector<float>()),
+              1e-5);
+    const std::vector<float> kernels = gradients(c_, *m, sequences, 1);
+    EXPECT_LE(relative(kernels, gradients(defined, *m, sequences, 1)), 1e-5);
+  }
+}
+
+// Config files of every family with random sizes, through the files and back.
+Json random_config(Draw& d, const Family& family) {
+  const int heads = d.between(1, 4), kv = heads % 2 == 0 && d.coin() ? heads / 2 : heads;
+  Json config = Json::object();
+  config.set("model_type", std::string(family.model_type));
+  config.set("architectures",
+             Json::array({Json(std::string(family.architectures[static_cast<size_t>(
+                 d.upto(static_cast<int>(family.architectures.size())))]))}));
+  config.set("hidden_size", heads * d.between(2, 6));
+  config.set("num_attention_heads", heads);
+  config.set("num_key_value_heads", kv);
+  config.set("num_hidden_layers", d.between(1, 3));
+  config.set("intermediate_size", d.between(3, 20));
+  config.set("vocab_size", d.between(10, 40));
+  config.set("max_position_embeddings", 32);
+  config.set("tie_word_embeddings", d.coin());
+  config.set("attention_bias", d.coin());
+  config.set("mlp_bias", d.coin());
+  return config;
+}
+
+TEST_P(Laws, SavedLoadedSavedIsTheSameFile) {
+  const TempDir dir;
+  for (const Family& family : families()) {
+    Draw d(seed());
+    Checkpoint fresh;
+    try {
+      fresh = empty_checkpoint(random_config(d, family));
+    } catch (const Error& e) {
+      ASSERT_EQ(e.code(), Code::kUnsupported) << e.what();  // a dialect that is refused
+      continue;
+    }
+    fresh.model->params().make_flat(c_, seed(), false);
+    const auto first = dir.path() / "first", second = dir.path() / "second";
+    for (const auto& path : {first, second}) std::filesystem::create_directories(path);
+    save_checkpoint(first, fresh);
+    const Checkpoint loaded = load_checkpoint(c_, first);
+    save_checkpoint(second, loaded);
+    EXPECT_EQ(to_json(loaded.model->spec()), to_json(fresh.model->spec()));
+    EXPECT_EQ(read_file(first / "model.safetensors"), read_file(second / "model.safetensors"));
+    EXPECT_EQ(read_file(first / "config.json"), read_file(second / "config.json"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(RandomSpecs, Laws, testing::Range(0, 12));
+
+}  // namespace
+}  // namespace stemma

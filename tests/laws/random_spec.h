@@ -1,0 +1,108 @@
+// Random tiny models: a spec drawn over the whole vocabulary of specs, and batches for it.
+#pragma once
+
+#include "base/rng.h"
+#include "model/model.h"
+
+namespace stemma {
+
+// Successive draws from one key.
+class Draw {
+ public:
+  explicit Draw(uint64_t seed) : key_(RngKey(seed).of("law")) {}
+  int upto(int n) { return static_cast<int>(key_.below(next_++, static_cast<uint64_t>(n))); }
+  int between(int low, int high) { return low + upto(high - low + 1); }
+  bool coin() { return upto(2) == 1; }
+
+ private:
+  RngKey key_;
+  uint64_t next_ = 0;
+};
+
+inline Rope random_rope(Draw& d, int head_size) {
+  Rope rope;
+  rope.theta = d.coin() ? 1e4 : 500;
+  rope.width = d.coin() ? head_size / 2 * 2 : std::max(2, head_size / 4 * 2);
+  switch (d.upto(4)) {
+    case 0:
+      break;
+    case 1:
+      rope.scaling = RopeLinear{3};
+      break;
+    case 2:
+      rope.scaling = RopeLlama3{4, 1, 4, 16};
+      break;
+    case 3: {
+      RopeYarn yarn;
+      yarn.factor = 4;
+      yarn.original = 8;
+      rope.scaling = yarn;
+      break;
+    }
+  }
+  return rope;
+}
+
+inline ModelSpec random_spec(uint64_t seed, bool causal) {
+  Draw d(seed);
+  auto norm = [&] { return Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6}; };
+  ModelSpec spec;
+  spec.max_positions = 64;
+  spec.init_std = 0.3;
+  spec.embed.vocab = d.between(20, 60);
+  spec.embed.width = d.between(5, 24);
+  if (d.coin()) spec.embed.position = LearnedPositions{64};
+  if (d.coin()) spec.embed.types = 2;
+  if (d.coin()) spec.embed.norm = norm();
+
+  StackSpec stack;
+  const int layers = d.between(1, 3);
+  for (int l = 0; l < layers; ++l) {
+    Attention a;
+    a.kv_heads = d.between(1, 3);
+    a.heads = a.kv_heads * d.between(1, 3);
+    a.head_size = d.between(3, 12);
+    a.causal = causal;
+    if (causal && d.upto(3) == 0) a.window = d.between(2, 6);
+    a.scale = 1 / std::sqrt(static_cast<double>(a.head_size));
+    a.q_bias = d.coin(), a.k_bias = d.coin(), a.v_bias = d.coin(), a.out_bias = d.coin();
+    if (d.coin()) a.qk_norm = norm();
+    if (d.coin()) a.position = random_rope(d, a.head_size);
+    BlockSpec block;
+    block.mixer = a;
+    if (d.coin())
+      block.ffn = Mlp{d.between(4, 30), Activation::gelu, d.coin()};
+    else
+      block.ffn = Glu{d.between(4, 30), Activation::silu, d.coin()};
+    for (Sublayer* s : {&block.mix, &block.ff}) {
+      if (d.coin()) s->in = norm();
+      if (d.coin()) s->out = norm();
+      if (!s->in || d.coin()) s->after_add = norm();
+    }
+    stack.blocks.push_back(block);
+  }
+  if (d.coin()) stack.final_norm = norm();
+  (causal ? spec.decoder : spec.encoder) = stack;
+
+  LmHead head;
+  head.predicts = causal ? Predicts::next : Predicts::same;
+  if (d.coin()) head.transform = LmHead::Transform{Activation::gelu, norm()};
+  head.bias = d.coin();
+  spec.heads = {head};
+  spec.ties.lm_head = d.coin();
+  return spec;
+}
+
+// Sequences of odd lengths, one of a single token.
+inline std::vector<Ints> random_sequences(uint64_t seed, int vocab) {
+  Draw d(seed + 1000);
+  std::vector<Ints> sequences;
+  for (int length : {d.between(2, 17), 1, d.between(2, 40), d.between(2, 9)}) {
+    Ints ids;
+    for (int i = 0; i < length; ++i) ids.push_back(d.upto(vocab));
+    sequences.push_back(ids);
+  }
+  return sequences;
+}
+
+}  // namespace stemma

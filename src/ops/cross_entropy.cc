@@ -1,5 +1,7 @@
 // nll = lse - x[label], lse = max + log sum exp(x - max), the log-sum-exp being what is kept.
 // Gradient: dx = d (exp(x - lse) - onehot(label)).
+// linear_cross_entropy goes through the counted rows in chunks. Its backward makes each chunk's
+// logits again, turns them into their gradient in place, and hands that to linear's own rule.
 #include "ops/cross_entropy.h"
 
 #include "ops/primitives.h"
@@ -60,6 +62,17 @@ void check_labels(const Tensor& labels, int64_t rows, int64_t classes) {
           classes);
 }
 
+// Rows of logits in memory at once: 32 MB of them, but enough for an efficient product.
+int64_t rows_at_once(int64_t vocab) { return std::max<int64_t>(256, (1 << 23) / vocab); }
+
+// fn(first, rows) for each chunk of the counted rows, `first` being its place among them.
+template <class F>
+void each_chunk(const Ints& counted, int64_t vocab, F fn) {
+  const auto n = static_cast<int64_t>(counted.size()), step = rows_at_once(vocab);
+  for (int64_t first = 0; first < n; first += step)
+    fn(first, Ints(counted.begin() + first, counted.begin() + std::min(n, first + step)));
+}
+
 }  // namespace
 
 Tensor cross_entropy(Ctx& c, const Tensor& given, const Tensor& labels) {
@@ -101,6 +114,75 @@ Tensor cross_entropy(Ctx& c, const Tensor& given, const Tensor& labels) {
           });
           g.add(c, x, dx);
         });
+  return y;
+}
+
+Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Tensor& w, const Tensor& b,
+                            const Tensor& labels, WeightPacks* packs) {
+  check(given.rank() == 2 && w.rank() == 2 && w.extent(0) > 0, "[linear_cross_entropy] hidden ",
+        given.shape().to_string(), " and weight ", w.shape().to_string(),
+        "; they must be [T,C] and [V,C], V > 0");
+  const int64_t vocab = w.extent(0);
+  check_labels(labels, given.extent(0), vocab);
+  if (!rows::use_kernel(c, given)) return cross_entropy(c, linear(c, given, w, b), labels);
+  const Tensor hidden = contiguous(c, given), y = Tensor::zeros(c, {given.extent(0)});
+  const int32_t* at = labels.data<int32_t>();
+  Ints counted;
+  for (int32_t t = 0; t < hidden.extent(0); ++t)
+    if (at[t] >= 0) counted.push_back(t);
+  const Tensor lse = Tensor::empty(c, {static_cast<int64_t>(counted.size())});
+  float *py = y.data<float>(), *pl = lse.data<float>();
+  Ctx quiet = c;
+  quiet.tape = nullptr;
+  each_chunk(counted, vocab, [&](int64_t first, const Ints& rows) {
+    const Tensor part = gather(quiet, hidden, Tensor::from(quiet, rows));
+    const Tensor logits = linear(quiet, part, w, b, packs);
+    const float* px = logits.data<float>();
+    const auto run = STEMMA_AT_LEVEL(log_sum_exp);
+    c.team->run_range(part.extent(0), rows::grain(vocab), [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int32_t t = rows[static_cast<size_t>(r)];
+        pl[first + r] = run(px + r * vocab, vocab);
+        py[t] = pl[first + r] - px[r * vocab + at[t]];
+      }
+    });
+  });
+  if (!recording(c, {hidden, w, b})) return y;
+
+  c.tape->record("linear_cross_entropy", {y}, [=](Ctx& c, std::span<const Tensor> d, Grads& g) {
+    const Tensor dy = contiguous(c, d[0]);
+    const int32_t* at = labels.data<int32_t>();
+    const float *pdy = dy.data<float>(), *pl = lse.data<float>();
+    const int64_t width = hidden.extent(1);
+    const auto sink = [&](const Tensor& t) { return t && g.wants(t) ? g.into(c, t) : Tensor(); };
+    const Tensor dhidden = sink(hidden), dw = sink(w), db = sink(b);
+    each_chunk(counted, vocab, [&](int64_t first, const Ints& rows) {
+      const Tensor part = gather(c, hidden, Tensor::from(c, rows));
+      Tape tape;
+      if (dhidden) tape.watch(part);
+      if (dw) tape.watch(w, dw);
+      if (db) tape.watch(b, db);
+      Ctx taped = c;
+      taped.tape = &tape;
+      const Tensor logits = linear(taped, part, w, b, packs);
+      float* px = logits.data<float>();
+      const auto run = STEMMA_AT_LEVEL(scaled_softmax);
+      c.team->run_range(part.extent(0), rows::grain(vocab), [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const int32_t t = rows[static_cast<size_t>(r)];
+          run(px + r * vocab, pl[first + r], pdy[t], vocab, px + r * vocab);
+          px[r * vocab + at[t]] -= pdy[t];
+        }
+      });
+      tape.backward(c, logits, logits);  // they hold their own gradient by now
+      if (!dhidden) return;
+      const float* from = tape.grad(part).data<float>();
+      float* to = dhidden.data<float>();
+      for (size_t r = 0; r < rows.size(); ++r)
+        for (int64_t j = 0; j < width; ++j)
+          to[rows[r] * width + j] += from[static_cast<int64_t>(r) * width + j];
+    });
+  });
   return y;
 }
 

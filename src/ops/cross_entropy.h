@@ -3,11 +3,18 @@
 // caller's. Errors: a label that is not below V.
 #pragma once
 
+#include "ops/linear.h"
 #include "tensor/tensor.h"
 
 namespace stemma {
 
 // logits [T,V], labels [T] i32 -> [T].
 Tensor cross_entropy(Ctx& c, const Tensor& logits, const Tensor& labels);
+
+// The same of logits = hidden w^T + b, without ever holding all of them: hidden [T,C], w [V,C],
+// b [V] or undefined, labels [T] i32 -> [T]. Rows that are not counted cost nothing. `packs` as in
+// linear().
+Tensor linear_cross_entropy(Ctx& c, const Tensor& hidden, const Tensor& w, const Tensor& b,
+                            const Tensor& labels, WeightPacks* packs = nullptr);
 
 }  // namespace stemma

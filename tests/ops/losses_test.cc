@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "base/rng.h"
 #include "driver.h"
 #include "ops/cross_entropy.h"
 
@@ -21,6 +22,24 @@ const Case kCases[] = {
        return std::vector{Input::batch({rows, n}), Input::indices({rows}, -3, n)};
      },
      [](Ctx& c, const Tensors& in) -> Tensors { return {cross_entropy(c, in[0], in[1])}; }, 1},
+    {"linear_cross_entropy",
+     [](int64_t rows, int64_t n) {
+       return std::vector{Input::batch({rows, 6}), Input::real({n, 6}), Input::real({n}),
+                          Input::indices({rows}, -3, n)};
+     },
+     [](Ctx& c, const Tensors& in) -> Tensors {
+       return {linear_cross_entropy(c, in[0], in[1], in[2], in[3])};
+     },
+     1},
+    {"linear_cross_entropy_without_bias",
+     [](int64_t rows, int64_t n) {
+       return std::vector{Input::batch({rows, 6}), Input::real({n, 6}),
+                          Input::indices({rows}, -3, n)};
+     },
+     [](Ctx& c, const Tensors& in) -> Tensors {
+       return {linear_cross_entropy(c, in[0], in[1], {}, in[2])};
+     },
+     1},
     {"binary_cross_entropy",
      [](int64_t rows, int64_t n) {
        return std::vector{Input::batch({rows, n}), unit({rows, n}, false)};
@@ -45,6 +64,42 @@ TEST(CrossEntropy, RefusesALabelBeyondTheClasses) {
   EXPECT_THROW(cross_entropy(c, x, Tensor::from(c, {0})), Error);
   EXPECT_FLOAT_EQ(static_cast<float>(cross_entropy(c, x, Tensor::from(c, {-100, 2})).item(1)),
                   std::log(3.0f));
+}
+
+// A vocabulary so large that the rows are cut in chunks, against the whole.
+TEST(CrossEntropy, ChunksAddUpToTheWhole) {
+  Team team(2);
+  Pool pool;
+  constexpr int64_t kRows = 700, kVocab = 33000, kWidth = 2;
+  const RngKey key(3);
+  std::vector<float> hidden(kRows * kWidth), weight(kVocab * kWidth);
+  for (size_t i = 0; i < hidden.size(); ++i) hidden[i] = static_cast<float>(key.at(0).normal(i));
+  for (size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(key.at(1).normal(i));
+  Ints labels;
+  for (uint64_t t = 0; t < kRows; ++t)
+    labels.push_back(t % 5 ? static_cast<int32_t>(key.at(2).below(t, kVocab)) : -100);
+  std::vector<Tensor> values, dhidden, dweight;
+  for (bool chunks : {true, false}) {
+    Ctx c{&team, &pool};
+    Tape tape;
+    const Tensor h = Tensor::from<float>(c, hidden, {kRows, kWidth});
+    const Tensor w = Tensor::from<float>(c, weight, {kVocab, kWidth});
+    const Tensor at = Tensor::from(c, labels);
+    tape.watch(h), tape.watch(w);
+    c.tape = &tape;
+    pool.reset_peak();
+    const Tensor y =
+        chunks ? linear_cross_entropy(c, h, w, {}, at) : cross_entropy(c, linear(c, h, w), at);
+    values.push_back(y);
+    tape.backward(c, y, Tensor::from<float>(c, std::vector<float>(kRows, 1.0f), {kRows}));
+    if (chunks) {
+      EXPECT_LT(pool.peak_bytes(), kRows * kVocab * 4);
+    }
+    dhidden.push_back(tape.grad(h)), dweight.push_back(tape.grad(w));
+  }
+  EXPECT_EQ(values[0].to_vector<float>(), values[1].to_vector<float>());
+  EXPECT_EQ(dhidden[0].to_vector<float>(), dhidden[1].to_vector<float>());
+  EXPECT_EQ(dweight[0].to_vector<float>(), dweight[1].to_vector<float>());
 }
 
 TEST(BinaryCrossEntropy, IsFiniteAtExtremes) {

@@ -58,25 +58,29 @@ void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// Four floats of each of the rows p, p + 4 rows, p + 8 rows, ...: one 128-bit block a row.
-V load_blocks(const float* p, int64_t stride) {
+// Four floats of each of the rows 0, 4, 8, ... below `rows`, zeros for the others: one 128-bit
+// block a row.
+HWY_INLINE V load_blocks(const float* p, int64_t stride, int64_t rows) {
   const hn::CappedTag<float, 4> d4;
+  const auto block = [&](int64_t r) HWY_ATTR {
+    return r < rows ? hn::LoadU(d4, p + r * stride) : hn::Zero(d4);
+  };
 #if HWY_TARGET == HWY_AVX3
   const hn::CappedTag<float, 8> d8;
-  return hn::Combine(D(),
-                     hn::Combine(d8, hn::LoadU(d4, p + 12 * stride), hn::LoadU(d4, p + 8 * stride)),
-                     hn::Combine(d8, hn::LoadU(d4, p + 4 * stride), hn::LoadU(d4, p)));
+  return hn::Combine(D(), hn::Combine(d8, block(12), block(8)),
+                     hn::Combine(d8, block(4), block(0)));
 #else
-  return hn::Combine(D(), hn::LoadU(d4, p + 4 * stride), hn::LoadU(d4, p));
+  return hn::Combine(D(), block(4), block(0));
 #endif
 }
 
-// out[k * kPanel + r] = p[r * stride + k] for kLanes rows r and four k.
-void transpose_strip(const float* p, int64_t stride, float* out) {
+// out[k * kPanel + r] = p[r * stride + k] for kLanes rows r, of which `rows` are there, and four k.
+HWY_INLINE void transpose_strip(const float* p, int64_t stride, int64_t rows, float* out) {
   const D d;
   const hn::Repartition<double, D> dd;
-  const V r0 = load_blocks(p, stride), r1 = load_blocks(p + stride, stride);
-  const V r2 = load_blocks(p + 2 * stride, stride), r3 = load_blocks(p + 3 * stride, stride);
+  const V r0 = load_blocks(p, stride, rows), r1 = load_blocks(p + stride, stride, rows - 1);
+  const V r2 = load_blocks(p + 2 * stride, stride, rows - 2),
+          r3 = load_blocks(p + 3 * stride, stride, rows - 3);
   const auto lo01 = hn::BitCast(dd, hn::InterleaveLower(d, r0, r1));
   const auto lo23 = hn::BitCast(dd, hn::InterleaveLower(d, r2, r3));
   const auto hi01 = hn::BitCast(dd, hn::InterleaveUpper(d, r0, r1));
@@ -99,18 +103,22 @@ void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, i
     return;
   }
   const float* from = b.data + column * b.stride + k0;
-  int64_t j = 0;
+  int64_t whole = 0;  // k done four at a time
 #if HWY_TARGET != HWY_SCALAR
-  const int64_t whole = depth / 4 * 4;
-  for (; j + kLanes <= columns; j += kLanes, from += kLanes * b.stride) {
-    for (int64_t k = 0; k < whole; k += 4)
-      transpose_strip(from + k, b.stride, out + k * kPanel + j);
-    for (int64_t k = whole; k < depth; ++k)
-      for (int64_t r = 0; r < kLanes; ++r) out[k * kPanel + j + r] = from[r * b.stride + k];
+  whole = depth / 4 * 4;
+  for (int64_t j = 0; j < kPanel; j += kLanes) {
+    const float* rows = from + j * b.stride;
+    if (j + kLanes <= columns)
+      for (int64_t k = 0; k < whole; k += 4)
+        transpose_strip(rows + k, b.stride, kLanes, out + k * kPanel + j);
+    else
+      for (int64_t k = 0; k < whole; k += 4)
+        transpose_strip(rows + k, b.stride, columns - j, out + k * kPanel + j);
   }
 #endif
-  for (; j < kPanel; ++j, from += b.stride)
-    for (int64_t k = 0; k < depth; ++k) out[k * kPanel + j] = j < columns ? from[k] : 0.0f;
+  for (int64_t k = whole; k < depth; ++k)
+    for (int64_t j = 0; j < kPanel; ++j)
+      out[k * kPanel + j] = j < columns ? from[j * b.stride + k] : 0.0f;
 }
 
 // One tile: sizeof...(R) rows x two vectors of columns.

@@ -52,9 +52,10 @@ HWY_INLINE void store_n(D d, hwy::HWY_NAMESPACE::Vec<D> v, T* p, int64_t n) {
     hn::BlendedStore(v, hn::FirstN(d, static_cast<size_t>(n)), d, p);
 }
 
-// The sum of n terms in sixteen running sums, added as a tree: the same at every level.
-// term(i, m) returns the terms i, i+1, ... in lanes, of which m (or all) count; lanes beyond m must
-// be zero, as load_n leaves them. A lambda needs HWY_ATTR before its brace.
+// The sum of n terms in sixteen running sums, added as a tree (i and i + 8, then + 4, + 2, + 1):
+// the same at every level. term(i, m) returns the terms i, i+1, ... in lanes, of which m (or all)
+// count; lanes beyond m must be zero, as load_n leaves them. A lambda needs HWY_ATTR before its
+// brace.
 template <class D, class F>
 HWY_INLINE float sum16(D d, int64_t n, F term) {
   namespace hn = hwy::HWY_NAMESPACE;
@@ -67,11 +68,22 @@ HWY_INLINE float sum16(D d, int64_t n, F term) {
     for (int64_t p = 0; p < kParts; ++p) acc[p] = hn::Add(acc[p], term(i + p * kLanes, kLanes));
   for (int64_t p = 0; p < kParts && i < n; ++p, i += kLanes)
     acc[p] = hn::Add(acc[p], term(i, n - i));
-  alignas(64) float lane[16];
-  for (int64_t p = 0; p < kParts; ++p) hn::StoreU(acc[p], d, lane + p * kLanes);
-  for (int width = 8; width > 0; width /= 2)
-    for (int j = 0; j < width; ++j) lane[j] += lane[j + width];
-  return lane[0];
+#if HWY_TARGET == HWY_SCALAR
+  for (int64_t width = 8; width > 0; width /= 2)
+    for (int64_t p = 0; p < width; ++p) acc[p] = hn::Add(acc[p], acc[p + width]);
+  return hn::GetLane(acc[0]);
+#else
+  const hn::CappedTag<float, 8> d8;
+  const hn::CappedTag<float, 4> d4;
+#if HWY_TARGET == HWY_AVX3
+  const auto eight = hn::Add(hn::LowerHalf(d8, acc[0]), hn::UpperHalf(d8, acc[0]));
+#else
+  const auto eight = hn::Add(acc[0], acc[1]);
+#endif
+  const auto four = hn::Add(hn::LowerHalf(d4, eight), hn::UpperHalf(d4, eight));
+  const auto two = hn::Add(four, hn::Shuffle1032(four));
+  return hn::GetLane(hn::Add(two, hn::Shuffle2301(two)));
+#endif
 }
 
 // c[0] + c[1] x + ... + c[n-1] x^(n-1), by Horner's rule.
@@ -83,22 +95,28 @@ HWY_INLINE V vpoly(D d, V x, const float (&c)[n]) {
   return y;
 }
 
-// exp(x): x = k ln 2 + r with |r| <= ln(2)/2; 2^k in two steps, so that k = -149..128 all work.
+// exp(r) for x = k ln 2 + r, |r| <= ln(2)/2; sets k, as a float and with its bits in the low end.
+template <class D, class V>
+HWY_INLINE V exp_reduced(D d, V x, V& shifted) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
+  const auto shift = hn::Set(d, 12582912.0f);
+  shifted = vfma(x, hn::Set(d, 1.44269504f), shift);
+  const auto k = hn::Sub(shifted, shift);
+  auto r = vfnma(k, hn::Set(d, 0.693147182f), x);
+  r = vfnma(k, hn::Set(d, -1.90465430e-9f), r);
+  constexpr float kC[] = {5.000000096e-01f, 1.666651831e-01f, 4.166620414e-02f, 8.368953447e-03f,
+                          1.395060209e-03f};
+  return hn::Add(vfma(vpoly(d, r, kC), hn::Mul(r, r), r), hn::Set(d, 1.0f));
+}
+
+// exp(x); 2^k in two steps, so that k = -149..128 all work.
 template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
 HWY_INLINE V vexp(D d, V x) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToSigned<D> di;
-  // Adding 1.5 * 2^23 rounds to the nearest integer, which then stands in the low bits.
-  const auto shift = hn::Set(d, 12582912.0f);
-  const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -104.0f)), hn::Set(d, 89.0f));
-  const auto shifted = vfma(clamped, hn::Set(d, 1.44269504f), shift);
-  const auto k = hn::Sub(shifted, shift);
-  auto r = vfnma(k, hn::Set(d, 0.693147182f), clamped);
-  r = vfnma(k, hn::Set(d, -1.90465430e-9f), r);
-  constexpr float kC[] = {5.000000096e-01f, 1.666651831e-01f, 4.166620414e-02f, 8.368953447e-03f,
-                          1.395060209e-03f};
-  const auto one = hn::Set(d, 1.0f);
-  const auto y = hn::Add(vfma(vpoly(d, r, kC), hn::Mul(r, r), r), one);
+  V shifted;
+  const V y = exp_reduced(d, hn::Min(hn::Max(x, hn::Set(d, -104.0f)), hn::Set(d, 89.0f)), shifted);
   const auto ki = hn::Sub(hn::BitCast(di, shifted), hn::Set(di, 0x4B400000));
   const auto half = hn::ShiftRight<1>(ki);
   const auto bias = hn::Set(di, 127);
@@ -106,6 +124,18 @@ HWY_INLINE V vexp(D d, V x) {
   const auto pow2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(ki, half), bias)));
   const auto result = hn::Mul(hn::Mul(y, pow1), pow2);
   return hn::IfThenElse(hn::Eq(x, x), result, x);  // NaN stays NaN at every level
+}
+
+// exp(x) for x <= 88, as a softmax needs it: 0 from -87 down.
+template <class D, class V = hwy::HWY_NAMESPACE::Vec<D>>
+HWY_INLINE V vexp_softmax(D d, V x) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::RebindToSigned<D> di;
+  V shifted;
+  const V y = exp_reduced(d, x, shifted);
+  // k is added to the exponent of y, which lies in [0.7, 1.5).
+  const auto scaled = hn::Add(hn::BitCast(di, y), hn::ShiftLeft<23>(hn::BitCast(di, shifted)));
+  return hn::IfThenZeroElse(hn::Le(x, hn::Set(d, -87.0f)), hn::BitCast(d, scaled));
 }
 
 // log(x): x = 2^k m with m in [sqrt(1/2), sqrt(2)).

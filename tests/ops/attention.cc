@@ -193,6 +193,31 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   EXPECT_EQ(out.item(1), 1);
 }
 
+// Where the first block a row's strip walks holds no key of its own, what follows is still exact,
+// however low the scores.
+TEST(Attention, ARowMayBeginWithAnUnseenBlock) {
+  Machine m;
+  const int64_t n = 100;
+  std::vector<float> q(n, 1), k(n, -900), v(n);
+  for (int64_t i = 0; i < n; ++i) v[i] = static_cast<float>(i);
+  const Shape shape{n, 1, 1};
+  const AttentionPlan plan{
+      .q_start = {0, n}, .k_start = {0, n}, .causal = true, .window = 1, .scale = 1};
+  const Tensor out =
+      attention(m.c, Tensor::from<float>(m.c, q, shape), Tensor::from<float>(m.c, k, shape),
+                Tensor::from<float>(m.c, v, shape), plan);
+  for (int64_t i = 0; i < n; ++i) EXPECT_EQ(out.item(i), static_cast<double>(i));
+}
+
+TEST(Attention, NotANumberIsNotHidden) {
+  Machine m;
+  Tensor q = m.random({2, 1, 4}, 1), k = m.random({2, 1, 4}, 2), v = m.random({2, 1, 4}, 3);
+  q.data<float>()[5] = NAN;
+  const Tensor out = attention(m.c, q, k, v, {.q_start = {0, 2}, .k_start = {0, 2}});
+  EXPECT_FALSE(std::isnan(out.item(0)));
+  EXPECT_TRUE(std::isnan(out.item(4)));
+}
+
 TEST(Attention, RefusesWhatDoesNotFit) {
   Machine m;
   const Tensor q = Tensor::zeros(m.c, {4, 3, 8}), k = Tensor::zeros(m.c, {4, 2, 8});

@@ -62,47 +62,50 @@ void run(const Problem& p, const Sequence& s, const Gradients& g, int64_t kv_hea
   for (int64_t b = 0; b < packed.blocks; ++b) {
     const int64_t begin = b * kKeys, keys = std::min(kKeys, s.keys - begin);
     const View seen = view(p, s, strip, begin, keys);
-    if (seen.last(strip.rows - 1) <= 0 || seen.first(0) >= keys) continue;
+    const int64_t depth = seen.last(strip.rows - 1);  // keys past it have p = 0 in every row
+    if (depth <= 0 || seen.first(0) >= keys) continue;
     multiply_tiles(x.q_tiles, strip.rows, p.d, packed.k_transposed + b * packed.k_floats, keys,
                    x.scores);
     multiply_tiles(x.dout_tiles, strip.rows, p.dv, packed.v_transposed + b * packed.v_floats, keys,
                    x.dp);
     softmax_backward(seen, strip.rows, p.scale, lse, delta, x.scores, x.dp);
     // Each gradient continues the sums it holds.
-    const auto add = [&](const MatrixRef& left, int64_t m, int64_t depth, const float* right,
-                         int64_t width, float* to, int64_t stride) {
-      f32::pack_rows(left, 0, m, 0, depth, x.tiles);
+    const auto add = [&](const MatrixRef& left, int64_t m, int64_t k, const Columns& right,
+                         float* to, int64_t stride) {
+      f32::pack_rows(left, 0, m, 0, k, x.tiles);
       multiply_columns({.rows = x.tiles,
                         .transposed = left.transposed,
                         .m = m,
-                        .depth = depth,
+                        .depth = k,
                         .bias = nullptr,
                         .from_out = true},
-                       right, depth, width, to, stride);
+                       right, to, stride);
     };
     if (g.dv != nullptr)
-      add({x.scores, kKeys, true}, keys, strip.rows, x.dout_columns, p.dv,
+      add({x.scores, kKeys, true}, depth, strip.rows, {x.dout_columns, strip.rows, p.dv},
           g.dv + begin * v_stride + kv_head * p.dv, v_stride);
     if (g.dk != nullptr)
-      add({x.dp, kKeys, true}, keys, strip.rows, x.q_columns, p.d,
+      add({x.dp, kKeys, true}, depth, strip.rows, {x.q_columns, strip.rows, p.d},
           g.dk + begin * k_stride + kv_head * p.d, k_stride);
     if (g.dq != nullptr)
-      add({x.dp, kKeys}, strip.rows, keys, packed.k_columns + b * packed.column_floats, p.d,
-          g.dq + q.offset, q.stride);
+      add({x.dp, kKeys}, strip.rows, depth,
+          {packed.k_columns + b * packed.column_floats, keys, p.d}, g.dq + q.offset, q.stride);
   }
 }
 
 }  // namespace
 
 void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients) {
-  const int64_t sequences = static_cast<int64_t>(p.sequences.size());
-  c.team->run(sequences * p.kv_heads, [&](int64_t task) {
-    const Sequence& s = p.sequences[task / p.kv_heads];
-    const int64_t kv_head = task % p.kv_heads;
-    const PackedKeys packed(c, p, s, kv_head);
+  const int64_t tasks = static_cast<int64_t>(p.sequences.size()) * p.kv_heads;
+  c.team->run_range(tasks, piece_of(p, tasks), [&](int64_t begin, int64_t end) {
     const Scratch scratch(c, p);
-    for (int64_t i = 0; i < strips(p, s); ++i)
-      run(p, s, gradients[task / p.kv_heads], kv_head, strip(p, s, kv_head, i), packed, scratch);
+    for (int64_t task = begin; task < end; ++task) {
+      const Sequence& s = p.sequences[task / p.kv_heads];
+      const int64_t kv_head = task % p.kv_heads;
+      const PackedKeys packed(c, p, s, kv_head);
+      for (int64_t i = 0; i < strips(p, s); ++i)
+        run(p, s, gradients[task / p.kv_heads], kv_head, strip(p, s, kv_head, i), packed, scratch);
+    }
   });
 }
 

@@ -13,8 +13,6 @@ namespace {
 
 // A task's strips share the packed keys and values.
 constexpr int64_t kTaskStrips = 4;
-// Multiply-adds that make a piece of work worth handing to a thread.
-constexpr int64_t kPieceWork = 1 << 20;
 
 struct Task {
   const Sequence* sequence;
@@ -55,9 +53,9 @@ void run(const Problem& p, const Task& task, const Scratch& x) {
                   .out = x.out + i * kStrip * x.width,
                   .stride = x.width,
                   .width = p.dv};
-    std::fill_n(running[i].max, kStrip, -HUGE_VALF);
-    std::fill_n(running[i].sum, kStrip, 0.0f);
-    std::fill_n(running[i].out, kStrip * x.width, 0.0f);
+    std::fill_n(running[i].max, strips[i].rows, -HUGE_VALF);
+    std::fill_n(running[i].sum, strips[i].rows, 0.0f);
+    std::fill_n(running[i].out, strips[i].rows * x.width, 0.0f);
     const View whole = view(p, s, strips[i], 0, s.keys);
     first_key = std::min(first_key, whole.first(0));
     last_key = std::max(last_key, whole.last(strips[i].rows - 1));
@@ -80,7 +78,7 @@ void run(const Problem& p, const Task& task, const Scratch& x) {
                         .depth = depth,
                         .bias = nullptr,
                         .from_out = true},
-                       x.v, keys, x.width, running[i].out, x.width);
+                       {x.v, keys, x.width}, running[i].out, x.width);
     }
   }
 
@@ -95,17 +93,14 @@ void run(const Problem& p, const Task& task, const Scratch& x) {
 
 void forward(Ctx& c, const Problem& p) {
   std::vector<Task> tasks;
-  int64_t work = 0;
   for (const Sequence& s : p.sequences) {
     const int64_t n = strips(p, s);
     for (int64_t h = 0; h < p.kv_heads; ++h)
       for (int64_t i = 0; i < n; i += kTaskStrips)
         tasks.push_back({&s, h, i, std::min(n, i + kTaskStrips)});
-    work += s.queries * s.keys * p.heads * (p.d + p.dv);
   }
   const int64_t count = static_cast<int64_t>(tasks.size());
-  const int64_t pieces = std::clamp<int64_t>(work / kPieceWork, 1, std::max<int64_t>(1, count));
-  c.team->run_range(count, (count + pieces - 1) / pieces, [&](int64_t begin, int64_t end) {
+  c.team->run_range(count, piece_of(p, count), [&](int64_t begin, int64_t end) {
     const Scratch scratch(c, p);
     for (int64_t i = begin; i < end; ++i) run(p, tasks[i], scratch);
   });

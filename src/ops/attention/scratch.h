@@ -74,15 +74,29 @@ inline void multiply_tiles(const float* tiles, int64_t rows, int64_t width, cons
 }
 
 // Rows as the right operand: [rows, width] in panels of [rows, 32].
+struct Columns {
+  const float* panels;
+  int64_t rows, width;
+};
 inline void pack_columns(const MatrixRef& b, int64_t rows, int64_t width, float* out) {
   for (int64_t j = 0; j < width; j += kColumns, out += rows * kColumns)
     f32::pack_panel(b, 0, rows, j, std::min(kColumns, width - j), out);
 }
-// out [product.m, width] = product's rows x those panels, of `rows` rows.
-inline void multiply_columns(const f32::Product& product, const float* panels, int64_t rows,
-                             int64_t width, float* out, int64_t out_stride) {
-  for (int64_t j = 0; j < width; j += kColumns)
-    f32::multiply(product, panels + j * rows, std::min(kColumns, width - j), out + j, out_stride);
+// out [product.m, width] = the product's rows x those panels.
+inline void multiply_columns(const f32::Product& product, const Columns& b, float* out,
+                             int64_t out_stride) {
+  for (int64_t j = 0; j < b.width; j += kColumns)
+    f32::multiply(product, b.panels + j * b.rows, std::min(kColumns, b.width - j), out + j,
+                  out_stride);
+}
+
+// How many of `tasks` make a piece of work worth handing to a thread.
+inline int64_t piece_of(const Problem& p, int64_t tasks) {
+  constexpr int64_t kPieceWork = 1 << 20;  // multiply-adds
+  int64_t work = 0;
+  for (const Sequence& s : p.sequences) work += s.queries * s.keys * p.heads * (p.d + p.dv);
+  const int64_t pieces = std::clamp<int64_t>(work / kPieceWork, 1, std::max<int64_t>(1, tasks));
+  return (tasks + pieces - 1) / pieces;
 }
 
 }  // namespace stemma::tiled

@@ -21,7 +21,6 @@ using tiled::View;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(D()));
-constexpr int64_t kVectors = kKeys / kLanes;
 
 // True for the lanes of vector i that lie in [first, last) of the block.
 auto seen(int64_t i, V first, V last) {
@@ -29,41 +28,50 @@ auto seen(int64_t i, V first, V last) {
   return hn::And(hn::Ge(index, first), hn::Lt(index, last));
 }
 
+// Vectors that hold the keys any of the rows sees; beyond them p is 0 and not written.
+int64_t vectors(const View& view, int64_t rows) {
+  return (view.last(rows - 1) + 15) / 16 * 16 / kLanes;
+}
+
 void softmax(const View& view, int64_t rows, float scale, float* scores, const Running& running) {
   const D d;
+  const int64_t n = vectors(view, rows);
   const V lowest = hn::Set(d, -HUGE_VALF), vscale = hn::Set(d, scale);
+  float top[tiled::kStrip], base[tiled::kStrip], shrink[tiled::kStrip];
   for (int64_t r = 0; r < rows; ++r) {
     float* s = scores + r * kKeys;
     const V first = hn::Set(d, static_cast<float>(view.first(r)));
     const V last = hn::Set(d, static_cast<float>(view.last(r)));
-    V most = lowest;
-    for (int64_t i = 0; i < kVectors; ++i) {
+    V most = hn::Set(d, running.max[r]);
+    for (int64_t i = 0; i < n; ++i) {
       const V x = hn::Mul(hn::LoadU(d, s + i * kLanes), vscale);
       const V masked = hn::IfThenElse(seen(i, first, last), x, lowest);
       hn::StoreU(masked, d, s + i * kLanes);
       most = hn::Max(most, masked);
     }
-    const float before = running.max[r];
-    const float max = std::max(before, hn::GetLane(hn::MaxOfLanes(d, most)));
-    if (max == -HUGE_VALF) {  // no key seen yet
-      for (int64_t i = 0; i < kVectors; ++i) hn::StoreU(hn::Zero(d), d, s + i * kLanes);
-      continue;
-    }
-    const V vmax = hn::Set(d, max);
-    const float sum = sum16(d, kKeys, [&](int64_t i, int64_t) HWY_ATTR {
-      const V p = vexp(d, hn::Sub(hn::LoadU(d, s + i), vmax));
+    top[r] = hn::GetLane(hn::MaxOfLanes(d, most));
+  }
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    const V now = load_n(d, top + r, rows - r);
+    // A row that has seen no key yet is measured from 0: exp(-inf - 0) is 0, and not NaN.
+    const V from = hn::IfThenZeroElse(hn::Eq(now, lowest), now);
+    const V change = hn::Sub(load_n(d, running.max + r, rows - r), from);
+    store_n(d, vexp_softmax(d, change), shrink + r, rows - r);
+    store_n(d, from, base + r, rows - r);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    float* s = scores + r * kKeys;
+    const V vmax = hn::Set(d, base[r]);
+    const float sum = sum16(d, n * kLanes, [&](int64_t i, int64_t) HWY_ATTR {
+      const V p = vexp_softmax(d, hn::Sub(hn::LoadU(d, s + i), vmax));
       hn::StoreU(p, d, s + i);
       return p;
     });
-    if (max == before) {
-      running.sum[r] += sum;
-      continue;
-    }
-    const float shrink = hn::GetLane(vexp(d, hn::Set(d, before - max)));
-    running.sum[r] = running.sum[r] * shrink + sum;
-    running.max[r] = max;
+    running.sum[r] = running.sum[r] * shrink[r] + sum;
+    if (top[r] == running.max[r]) continue;  // shrink is 1
+    running.max[r] = top[r];
     float* out = running.out + r * running.stride;
-    const V vshrink = hn::Set(d, shrink);
+    const V vshrink = hn::Set(d, shrink[r]);
     for (int64_t j = 0; j < running.width; j += kLanes)
       hn::StoreU(hn::Mul(hn::LoadU(d, out + j), vshrink), d, out + j);
   }
@@ -72,16 +80,17 @@ void softmax(const View& view, int64_t rows, float scale, float* scores, const R
 void softmax_backward(const View& view, int64_t rows, float scale, const float* lse,
                       const float* delta, float* scores, float* dp) {
   const D d;
+  const int64_t n = vectors(view, rows);
   const V vscale = hn::Set(d, scale);
   for (int64_t r = 0; r < rows; ++r) {
     float *s = scores + r * kKeys, *g = dp + r * kKeys;
     const V first = hn::Set(d, static_cast<float>(view.first(r)));
     const V last = hn::Set(d, static_cast<float>(view.last(r)));
     const V vlse = hn::Set(d, lse[r]), vdelta = hn::Set(d, delta[r]);
-    for (int64_t i = 0; i < kVectors; ++i) {
+    for (int64_t i = 0; i < n; ++i) {
       const auto mask = seen(i, first, last);
       const V x = hn::Sub(hn::Mul(hn::LoadU(d, s + i * kLanes), vscale), vlse);
-      const V p = hn::IfThenElseZero(mask, vexp(d, x));
+      const V p = hn::IfThenElseZero(mask, vexp_softmax(d, x));
       const V ds = hn::Mul(hn::Mul(p, hn::Sub(hn::LoadU(d, g + i * kLanes), vdelta)), vscale);
       hn::StoreU(p, d, s + i * kLanes);
       hn::StoreU(hn::IfThenElseZero(mask, ds), d, g + i * kLanes);

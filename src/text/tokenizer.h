@@ -1,7 +1,8 @@
 // Tokenizer: text to token ids and back, exactly as the published tokenizer files say.
-// The reference is tokenizers.Tokenizer.from_file on tokenizer.json; older directories (vocab.txt)
-// load as the class named there would. Roles of special tokens and lengths come from
-// tokenizer_config.json and special_tokens_map.json.
+// The reference is tokenizers.Tokenizer.from_file on tokenizer.json, without the truncation and
+// padding that the file may ask for (those are the caller's). Older directories (vocab.txt, or
+// vocab.json with merges.txt) load as the class named there would. Roles of special tokens and
+// lengths come from tokenizer_config.json and special_tokens_map.json.
 // Invalid UTF-8 in input: each bad byte is read as U+FFFD. Errors: Code::kNotFound where a
 // directory has no tokenizer, Code::kUnsupported for a component that is not built, Code::kFailed
 // for malformed files. Thread safety: a const Tokenizer may be used from many threads.
@@ -24,7 +25,7 @@ namespace stemma {
 struct Encoding {
   std::vector<int32_t> ids, type_ids;
   // [start, end) in code points of the text the token came from; (0, 0) for special tokens added by
-  // the template.
+  // the template. Empty where EncodeOptions::offsets is off.
   std::vector<std::pair<int32_t, int32_t>> offsets;
   std::vector<uint8_t> special;  // 1 for tokens added by the template
 };
@@ -32,6 +33,7 @@ struct Encoding {
 struct EncodeOptions {
   bool special_tokens = true;
   int max_length = 0;  // 0: no truncation; counts special tokens; pairs are cut longest first
+  bool offsets = true;
 };
 
 struct SpecialTokens {
@@ -42,8 +44,10 @@ class Tokenizer {
  public:
   // From a model directory.
   static Tokenizer load(const std::filesystem::path& directory);
-  // From the contents of a tokenizer.json; `where` opens error messages.
-  static Tokenizer from_json(const Json& file, std::string_view where = "tokenizer.json");
+  // From the contents of a tokenizer.json; `where` opens error messages. `config` holds the
+  // contents of a tokenizer_config.json (roles and lengths), if there is one.
+  static Tokenizer from_json(const Json& file, std::string_view where = "tokenizer.json",
+                             const Json& config = {});
   // 256 byte tokens and <|endoftext|> (id 256), as a byte-level BPE without merges.
   static Tokenizer bytes();
 
@@ -54,18 +58,19 @@ class Tokenizer {
   Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
   Encoding encode_pair(std::string_view first, std::string_view second,
                        const EncodeOptions& options = {}) const;
+  // Ids that no token has are passed over.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
   int32_t vocab_size() const;  // ids are below this, added tokens included
   std::optional<int32_t> id(std::string_view token) const;
-  const std::string& token(int32_t id) const;
-  bool is_special(int32_t id) const;  // an added token marked special
+  const std::string& token(int32_t id) const;  // empty where no token has this id
+  bool is_special(int32_t id) const;           // an added token marked special
   const SpecialTokens& special() const;
   // model_max_length of tokenizer_config.json, where it is a real limit.
   std::optional<int> max_length() const;
 
   // Writes tokenizer.json and tokenizer_config.json (the files it was loaded from, byte for byte,
-  // where there were any).
+  // where there were any), and special_tokens_map.json where there was one.
   void save(const std::filesystem::path& directory) const;
 
  private:
@@ -75,7 +80,8 @@ class Tokenizer {
   friend class StreamDecoder;
 };
 
-// Decodes ids one at a time, holding back bytes until they are whole characters.
+// Decodes ids one at a time, holding back what later ids may still change. All that push() and
+// finish() return, joined, is what decode() makes of all ids.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);

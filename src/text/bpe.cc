@@ -1,0 +1,276 @@
+// Byte-pair encoding: a piece starts as single characters; of all neighbours that a merge joins,
+// the pair of lowest rank (the leftmost of several) is joined, until none is left.
+// Byte-level vocabularies are matched on the bytes themselves, without writing out their image.
+#include <algorithm>
+#include <array>
+#include <queue>
+
+#include "base/error.h"
+#include "text/byte_level.h"
+#include "text/model.h"
+#include "text/word_cache.h"
+
+namespace stemma {
+namespace {
+
+// (left id, right id) -> rank and id of what they join to. Open addressing, at most half full.
+class MergeTable {
+ public:
+  struct Merge {
+    uint32_t rank;
+    int32_t id;
+  };
+
+  explicit MergeTable(size_t merges) {
+    size_t size = 64;
+    while (size < merges * 2) size *= 2;
+    slots_.resize(size);
+  }
+
+  // A pair that is there already takes the later rank.
+  void set(int32_t left, int32_t right, Merge merge) {
+    slots_[slot(left, right)] = {key(left, right), merge};
+  }
+
+  const Merge* find(int32_t left, int32_t right) const {
+    const Slot& found = slots_[slot(left, right)];
+    return found.key == kEmpty ? nullptr : &found.merge;
+  }
+
+ private:
+  static constexpr uint64_t kEmpty = ~uint64_t{0};
+  struct Slot {
+    uint64_t key = kEmpty;
+    Merge merge{};
+  };
+
+  static uint64_t key(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(left) << 32 | static_cast<uint32_t>(right);
+  }
+  size_t slot(int32_t left, int32_t right) const {
+    const uint64_t k = key(left, right);
+    const size_t mask = slots_.size() - 1;
+    size_t at = hash_int(k) & mask;
+    while (slots_[at].key != k && slots_[at].key != kEmpty) at = (at + 1) & mask;
+    return at;
+  }
+
+  std::vector<Slot> slots_;
+};
+
+constexpr uint32_t kNoMerge = ~0u;
+constexpr size_t kLongWord = 96;  // symbols from which a heap beats looking at all pairs
+
+// Joins neighbours in a short word, looking at all ranks each time.
+void merge_short(const MergeTable& merges, std::vector<WordToken>& word, size_t first) {
+  std::array<uint32_t, kLongWord> ranks;  // of the symbol and the one behind it
+  std::array<int32_t, kLongWord> joined;
+  WordToken* symbols = word.data() + first;
+  size_t n = word.size() - first;
+  const auto rate = [&](size_t i) {
+    const auto* merge = i + 1 < n ? merges.find(symbols[i].id, symbols[i + 1].id) : nullptr;
+    ranks[i] = merge != nullptr ? merge->rank : kNoMerge;
+    if (merge != nullptr) joined[i] = merge->id;
+  };
+  for (size_t i = 0; i < n; ++i) rate(i);
+  while (n > 1) {
+    const size_t best = std::min_element(ranks.begin(), ranks.begin() + (n - 1)) - ranks.begin();
+    if (ranks[best] == kNoMerge) break;
+    symbols[best] = {joined[best], symbols[best].length + symbols[best + 1].length};
+    std::move(symbols + best + 2, symbols + n, symbols + best + 1);
+    std::move(ranks.begin() + best + 2, ranks.begin() + n, ranks.begin() + best + 1);
+    std::move(joined.begin() + best + 2, joined.begin() + n, joined.begin() + best + 1);
+    --n;
+    rate(best);
+    if (best > 0) rate(best - 1);
+  }
+  word.resize(first + n);
+}
+
+// The same with a heap over a linked list: n log n for words of any length.
+void merge_long(const MergeTable& merges, std::vector<WordToken>& word, size_t first) {
+  struct Candidate {
+    uint32_t rank;
+    uint32_t at;  // of the left symbol
+    int32_t id;
+    bool operator<(const Candidate& other) const {  // the heap's top is the greatest
+      return rank != other.rank ? rank > other.rank : at > other.at;
+    }
+  };
+  const auto n = static_cast<uint32_t>(word.size() - first);
+  WordToken* symbols = word.data() + first;  // length 0: joined to the one before
+  std::vector<uint32_t> next(n), previous(n);
+  std::priority_queue<Candidate> queue;
+  const auto offer = [&](uint32_t left, uint32_t right) {
+    if (const auto* merge = merges.find(symbols[left].id, symbols[right].id))
+      queue.push({merge->rank, left, merge->id});
+  };
+  for (uint32_t i = 0; i < n; ++i) {
+    next[i] = i + 1;
+    previous[i] = i - 1;
+    if (i + 1 < n) offer(i, i + 1);
+  }
+  while (!queue.empty()) {
+    const Candidate top = queue.top();
+    queue.pop();
+    const uint32_t right = next[top.at];
+    if (symbols[top.at].length == 0 || right == n) continue;
+    const auto* merge = merges.find(symbols[top.at].id, symbols[right].id);
+    if (merge == nullptr || merge->id != top.id) continue;  // one of the two has changed
+    symbols[top.at] = {top.id, symbols[top.at].length + symbols[right].length};
+    symbols[right].length = 0;
+    next[top.at] = next[right];
+    if (next[right] < n) {
+      previous[next[right]] = top.at;
+      offer(top.at, next[right]);
+    }
+    if (top.at > 0) offer(previous[top.at], top.at);
+  }
+  word.erase(std::remove_if(word.begin() + first, word.end(),
+                            [](const WordToken& symbol) { return symbol.length == 0; }),
+             word.end());
+}
+
+class Bpe : public Model {
+ public:
+  Bpe(Vocab vocab, const Merges& merges, const BpeOptions& options, std::string_view where)
+      : options_(options), where_(where), merges_(merges.size()) {
+    vocab_ = std::move(vocab);
+    read_merges(merges);
+    if (options_.unk_token) unk_ = vocab_.find(*options_.unk_token);
+    if (options_.byte_fallback) {
+      constexpr char kHex[] = "0123456789ABCDEF";
+      for (int b = 0; b < 256; ++b)
+        fallback_[b] = vocab_.find(cat("<0x", kHex[b / 16], kHex[b % 16], ">"));
+    }
+    // Bytes stand for themselves where each has a token; then nothing is ever unknown.
+    reads_bytes_ = options_.prefix.empty() && options_.suffix.empty();
+    for (int b = 0; b < 256; ++b) {
+      bytes_[b] = vocab_.find(byte_level_text(static_cast<uint8_t>(b)));
+      reads_bytes_ &= bytes_[b] >= 0;
+    }
+    if (reads_bytes_ && options_.ignore_merges) collect_byte_words();
+  }
+
+  void encode(PreTokens& text, size_t limit, std::vector<ModelToken>& out) const override {
+    if (!reads_bytes_) text.write_image();
+    const bool bytes = text.byte_level;
+    WordCache cache;
+    for (const Piece& piece : text.pieces) {
+      if (out.size() >= limit) return;
+      if (piece.token >= 0) {
+        out.push_back({piece.token, piece.begin, piece.end, true});
+        continue;
+      }
+      const auto [begin, end] = cache.get(
+          text.of(piece),
+          [&](std::string_view word, std::vector<WordToken>& tokens) { cut(word, bytes, tokens); });
+      uint32_t at = piece.begin;
+      for (auto token = begin; token != end; ++token) {
+        out.push_back({token->id, at, at + token->length, false});
+        at += token->length;
+      }
+    }
+  }
+
+ private:
+  void read_merges(const Merges& merges) {
+    const auto id = [&](std::string_view token, size_t rank) {
+      const int32_t found = vocab_.find(token);
+      check(found >= 0, "[", where_, "] merge ", rank, " needs the token '", token,
+            "', which is not in the vocabulary");
+      return found;
+    };
+    std::string joined;
+    for (size_t rank = 0; rank < merges.size(); ++rank) {
+      const auto& [left, right] = merges[rank];
+      check(right.size() >= options_.prefix.size(), "[", where_, "] merge ", rank, " '", left, " ",
+            right, "' is shorter than the prefix of continuing pieces");
+      joined.assign(left).append(right, options_.prefix.size());
+      merges_.set(id(left, rank), id(right, rank), {static_cast<uint32_t>(rank), id(joined, rank)});
+    }
+  }
+
+  // With ignore_merges a piece that is a token as it stands is taken so: here by its bytes.
+  void collect_byte_words() {
+    std::string bytes;
+    for (int32_t id = 0; id < vocab_.end_id(); ++id)
+      if (const std::string* token = vocab_.token(id); token && byte_level_bytes(*token, bytes))
+        byte_words_.add(bytes, id, where_);
+  }
+
+  void cut(std::string_view word, bool bytes, std::vector<WordToken>& out) const {
+    if (options_.ignore_merges) {
+      const int32_t id = (bytes ? byte_words_ : vocab_).find(word);
+      if (id >= 0) return out.push_back({id, static_cast<uint32_t>(word.size())});
+    }
+    const size_t first = out.size();
+    if (bytes) {
+      for (const char b : word) out.push_back({bytes_[static_cast<uint8_t>(b)], 1});
+    } else {
+      cut_characters(word, out);
+    }
+    if (out.size() - first <= kLongWord)
+      merge_short(merges_, out, first);
+    else
+      merge_long(merges_, out, first);
+  }
+
+  // The first symbols of a word: characters, or what stands for those that have no token. A pending
+  // unknown is flushed only by a known character, so bytes of a fallback come before it: the
+  // reference's order.
+  void cut_characters(std::string_view word, std::vector<WordToken>& out) const {
+    uint32_t unknown = 0;  // bytes of the pending unknown token
+    const auto flush = [&] {
+      if (unknown > 0) out.push_back({unk_, unknown});
+      unknown = 0;
+    };
+    std::string symbol;
+    for (size_t at = 0; at < word.size();) {
+      const size_t begin = at;
+      utf8::next(word, at);
+      const auto length = static_cast<uint32_t>(at - begin);
+      symbol.clear();
+      if (begin > 0) symbol += options_.prefix;
+      symbol += word.substr(begin, length);
+      if (at == word.size()) symbol += options_.suffix;
+      if (const int32_t id = vocab_.find(symbol); id >= 0) {
+        flush();
+        out.push_back({id, length});
+        continue;
+      }
+      if (options_.byte_fallback && fall_back(symbol, out)) continue;
+      if (!options_.unk_token) continue;  // it is dropped
+      check(unk_ >= 0, "[", where_, "] the unknown token '", *options_.unk_token,
+            "' is not in the vocabulary");
+      if (!options_.fuse_unk) flush();
+      unknown += length;
+    }
+    flush();
+  }
+
+  // One token a byte, if all of them exist.
+  bool fall_back(std::string_view symbol, std::vector<WordToken>& out) const {
+    for (const char b : symbol)
+      if (fallback_[static_cast<uint8_t>(b)] < 0) return false;
+    for (const char b : symbol) out.push_back({fallback_[static_cast<uint8_t>(b)], 1});
+    return true;
+  }
+
+  BpeOptions options_;
+  std::string where_;
+  MergeTable merges_;
+  int32_t unk_ = -1;
+  std::array<int32_t, 256> bytes_{}, fallback_{};
+  bool reads_bytes_;
+  Vocab byte_words_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> make_bpe(Vocab vocab, const Merges& merges, const BpeOptions& options,
+                                std::string_view where) {
+  return std::make_unique<Bpe>(std::move(vocab), merges, options, where);
+}
+
+}  // namespace stemma

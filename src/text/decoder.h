@@ -1,0 +1,25 @@
+// Decoders of tokenizer.json: tokens back to text.
+// Errors: Code::kUnsupported for a type that is not built, Code::kFailed for a malformed one.
+// Thread safety: const objects may be used from many threads.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace stemma {
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  // Rewrites the texts of a whole run of tokens; joined, the result is the text.
+  virtual void apply(std::vector<std::string>& tokens) const = 0;
+};
+
+// Of the JSON of one decoder; null gives nullptr.
+std::unique_ptr<Decoder> parse_decoder(const Json& json, std::string_view where);
+
+}  // namespace stemma

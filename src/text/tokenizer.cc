@@ -1,0 +1,307 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "text/byte_level.h"
+#include "text/tokenizer_impl.h"
+
+namespace stemma {
+namespace {
+
+const Json& member(const Json& json, std::string_view key) {
+  static const Json null;
+  const Json* found = json.find(key);
+  return found == nullptr ? null : *found;
+}
+
+// Counts code points while walking through a text, forth and (seldom) back.
+class CodePointCounter {
+ public:
+  explicit CodePointCounter(std::string_view text) : text_(text), ascii_(utf8::is_ascii(text)) {}
+
+  int32_t at(uint32_t byte) {
+    if (ascii_) return static_cast<int32_t>(byte);
+    for (; byte_ < byte; ++byte_) count_ += !utf8::is_continuation(text_[byte_]);
+    while (byte_ > byte) count_ -= !utf8::is_continuation(text_[--byte_]);
+    return count_;
+  }
+
+ private:
+  std::string_view text_;
+  bool ascii_;
+  uint32_t byte_ = 0;
+  int32_t count_ = 0;  // of the code points that begin before byte_
+};
+
+size_t token_limit(const EncodeOptions& options) {
+  return options.max_length > 0 ? static_cast<size_t>(options.max_length)
+                                : std::numeric_limits<size_t>::max();
+}
+
+}  // namespace
+
+Tokenizer::Impl::Impl(const Json& json, std::string_view place) : where(place), file(json) {
+  check(json.is_object(), "[", where, "] a tokenizer is a JSON object");
+  const std::string version = json.get("version", "1.0");
+  if (version != "1.0") fail(Code::kUnsupported, "[", where, "] version ", version, " is not 1.0");
+  normalizer = parse_normalizer(member(json, "normalizer"), where);
+  pre_tokenizer = parse_pre_tokenizer(member(json, "pre_tokenizer"), where);
+  model = parse_model(json.at("model"), where);
+  post_processor = parse_post_processor(member(json, "post_processor"), where);
+  decoder = parse_decoder(member(json, "decoder"), where);
+  if (const Json& list = member(json, "added_tokens"); !list.is_null()) {
+    std::vector<AddedToken> tokens;
+    for (const Json& token : list.items()) tokens.push_back(parse_added_token(token));
+    added.add(tokens, model->vocab(), normalizer.get(), where);
+  }
+}
+
+void Tokenizer::Impl::read_roles(const Json& names) {
+  const auto role = [&](std::string_view key, std::optional<int32_t>& id) {
+    const Json& value = member(names, key);
+    const Json& content = value.is_object() ? member(value, "content") : value;
+    if (id || !content.is_string()) return;
+    int32_t found = added.find(content.as_string());
+    if (found < 0) found = model->vocab().find(content.as_string());
+    if (found >= 0) id = found;
+  };
+  role("bos_token", special.bos);
+  role("eos_token", special.eos);
+  role("unk_token", special.unk);
+  role("sep_token", special.sep);
+  role("pad_token", special.pad);
+  role("cls_token", special.cls);
+  role("mask_token", special.mask);
+}
+
+void Tokenizer::Impl::read_config(const Json& config) {
+  read_roles(config);
+  // Files without a limit hold numbers such as 1e30.
+  const Json& length = member(config, "model_max_length");
+  if (!length.is_number()) return;
+  const double value = length.as_double();
+  if (value >= 1 && value <= std::numeric_limits<int>::max()) max_length = static_cast<int>(value);
+}
+
+const std::string* Tokenizer::Impl::token(int32_t id) const {
+  const AddedToken* token = added.token(id);
+  return token != nullptr ? &token->content : model->vocab().token(id);
+}
+
+Draft::Spaces Tokenizer::Impl::spaces(const ModelToken& token, const PreTokens& text) const {
+  const std::string_view view = token.added ? text.text.substr(token.begin, token.end - token.begin)
+                                            : std::string_view(*model->vocab().token(token.id));
+  const auto is_space = [](char32_t c) {
+    return unicode::is_whitespace(c) || c == byte_level_char(' ');
+  };
+  Draft::Spaces spaces{0, 0};
+  for (size_t at = 0; at < view.size() && is_space(utf8::next(view, at));) ++spaces.leading;
+  for (size_t at = view.size(); at > 0 && is_space(utf8::previous(view, at));) ++spaces.trailing;
+  return spaces;
+}
+
+Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit, bool offsets) const {
+  check(raw.size() < size_t{1} << 31, "[tokenizer] a text of ", raw.size(),
+        " bytes is too long; the limit is 2 GiB");
+  std::string repaired;
+  if (utf8::first_invalid(raw) != raw.size()) {
+    repaired = utf8::replace_bad_bytes(raw);
+    check(repaired.size() < size_t{1} << 31, "[tokenizer] the text is too long and not UTF-8");
+    raw = repaired;
+  }
+  PreTokens text;
+  added.cut(raw, normalizer.get(), text);
+  if (pre_tokenizer != nullptr) pre_tokenizer->apply(text);
+  std::vector<ModelToken> tokens;
+  tokens.reserve(std::min(limit, text.text.size() / 4 + 4));
+  model->encode(text, limit, tokens);
+
+  Draft draft;
+  Encoding& encoding = draft.encoding;
+  encoding.ids.reserve(tokens.size());
+  for (const ModelToken& token : tokens) encoding.ids.push_back(token.id);
+  encoding.type_ids.assign(tokens.size(), 0);
+  encoding.special.assign(tokens.size(), 0);
+  if (!offsets) return draft;
+  encoding.offsets.reserve(tokens.size());
+  CodePointCounter begins(raw), ends(raw);
+  for (const ModelToken& token : tokens) {
+    const TextSpan span = text.original(token.begin, token.end);
+    encoding.offsets.emplace_back(begins.at(span.begin), ends.at(span.end));
+  }
+  if (post_processor != nullptr && post_processor->trims_offsets())
+    for (const ModelToken& token : tokens) draft.spaces.push_back(spaces(token, text));
+  return draft;
+}
+
+// Cuts the ends off so that all of it, special tokens included, has max_length tokens.
+void Tokenizer::Impl::truncate(std::vector<Draft>& drafts, int max_length,
+                               bool special_tokens) const {
+  const bool pair = drafts.size() == 2;
+  const int added_tokens =
+      special_tokens && post_processor != nullptr ? post_processor->added(pair) : 0;
+  check(max_length >= added_tokens, "[tokenizer] a length of ", max_length, " has no room for the ",
+        added_tokens, " special tokens");
+  const auto room = static_cast<size_t>(max_length - added_tokens);
+  size_t first = drafts[0].encoding.ids.size(), second = pair ? drafts[1].encoding.ids.size() : 0;
+  if (first + second <= room) return;
+  if (!pair) {
+    first = room;
+  } else {
+    // The shorter one stays whole as long as the longer one is not cut below it.
+    size_t shorter = std::min(first, second);
+    size_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
+    if (shorter + longer > room) {
+      shorter = room / 2;
+      longer = shorter + room % 2;
+    }
+    const bool swapped = first > second;
+    first = swapped ? longer : shorter;
+    second = swapped ? shorter : longer;
+  }
+  const auto cut = [](Draft& draft, size_t size) {
+    const auto shorten = [size](auto& list) { list.resize(std::min(list.size(), size)); };
+    shorten(draft.encoding.ids);
+    shorten(draft.encoding.type_ids);
+    shorten(draft.encoding.offsets);
+    shorten(draft.encoding.special);
+    shorten(draft.spaces);
+  };
+  cut(drafts[0], first);
+  if (pair) cut(drafts[1], second);
+}
+
+Encoding Tokenizer::Impl::finish(std::vector<Draft> drafts, const EncodeOptions& options) const {
+  check(options.max_length >= 0, "[tokenizer] max_length is ", options.max_length);
+  if (options.max_length > 0) truncate(drafts, options.max_length, options.special_tokens);
+  for (size_t i = 0; i < drafts.size(); ++i)
+    drafts[i].encoding.type_ids.assign(drafts[i].encoding.ids.size(), static_cast<int32_t>(i));
+  if (post_processor != nullptr) post_processor->apply(drafts, options.special_tokens);
+
+  Encoding all;
+  if (!drafts.empty()) all = std::move(drafts[0].encoding);
+  for (size_t i = 1; i < drafts.size(); ++i) {
+    const auto append = [](auto& to, const auto& from) {
+      to.insert(to.end(), from.begin(), from.end());
+    };
+    const Encoding& part = drafts[i].encoding;
+    append(all.ids, part.ids);
+    append(all.type_ids, part.type_ids);
+    append(all.offsets, part.offsets);
+    append(all.special, part.special);
+  }
+  if (!options.offsets) all.offsets.clear();
+  return all;
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+Tokenizer::~Tokenizer() = default;
+
+Tokenizer Tokenizer::from_json(const Json& file, std::string_view where, const Json& config) {
+  auto impl = std::make_unique<Impl>(file, where);
+  if (!config.is_null()) {
+    impl->read_config(config);
+    impl->files.push_back({"tokenizer_config.json", config.dump(2) + "\n"});
+  }
+  return Tokenizer(std::move(impl));
+}
+
+Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<Draft> drafts;
+  drafts.push_back(impl_->encode(text, token_limit(options), options.offsets));
+  return impl_->finish(std::move(drafts), options);
+}
+
+Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
+                                const EncodeOptions& options) const {
+  std::vector<Draft> drafts;
+  drafts.push_back(impl_->encode(first, token_limit(options), options.offsets));
+  drafts.push_back(impl_->encode(second, token_limit(options), options.offsets));
+  return impl_->finish(std::move(drafts), options);
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (const int32_t id : ids) {
+    const std::string* text = impl_->added.token(id) != nullptr ? &impl_->added.decoded_text(id)
+                                                                : impl_->model->vocab().token(id);
+    if (text == nullptr || (skip_special_tokens && impl_->added.is_special(*text))) continue;
+    tokens.push_back(*text);
+  }
+  if (impl_->decoder != nullptr) {
+    impl_->decoder->apply(tokens);
+  } else {
+    for (size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
+  }
+  std::string all;
+  for (const std::string& token : tokens) all += token;
+  return all;
+}
+
+int32_t Tokenizer::vocab_size() const {
+  return std::max(impl_->model->vocab().end_id(), impl_->added.end_id());
+}
+
+std::optional<int32_t> Tokenizer::id(std::string_view token) const {
+  int32_t id = impl_->added.find(token);
+  if (id < 0) id = impl_->model->vocab().find(token);
+  return id < 0 ? std::nullopt : std::optional(id);
+}
+
+const std::string& Tokenizer::token(int32_t id) const {
+  static const std::string none;
+  const std::string* token = impl_->token(id);
+  return token == nullptr ? none : *token;
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  const AddedToken* token = impl_->added.token(id);
+  return token != nullptr && token->special;
+}
+
+const SpecialTokens& Tokenizer::special() const { return impl_->special; }
+
+std::optional<int> Tokenizer::max_length() const { return impl_->max_length; }
+
+void Tokenizer::save(const std::filesystem::path& directory) const {
+  std::filesystem::create_directories(directory);
+  bool has_tokenizer = false;
+  for (const auto& [name, bytes] : impl_->files) {
+    write_file(directory / name, bytes);
+    has_tokenizer |= name == "tokenizer.json";
+  }
+  if (!has_tokenizer) write_file(directory / "tokenizer.json", impl_->file.dump(2) + "\n");
+}
+
+// The window that is decoded again and again begins with ids whose text is out already (prefix_ to
+// read_): they give the decoder the context it needs, such as that a token is not the first.
+StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : tokenizer_(tokenizer), skip_special_(skip_special_tokens) {}
+
+std::string StreamDecoder::push(int32_t id) {
+  ids_.push_back(id);
+  const std::span<const int32_t> window = std::span(ids_).subspan(prefix_);
+  const std::string before = tokenizer_.decode(window.first(read_ - prefix_), skip_special_);
+  std::string now = tokenizer_.decode(window, skip_special_);
+  if (now.size() <= before.size() || now.ends_with(utf8::kReplacementText)) return "";
+  prefix_ = read_;
+  read_ = ids_.size();
+  return now.substr(before.size());
+}
+
+std::string StreamDecoder::finish() {
+  const std::span<const int32_t> window = std::span(ids_).subspan(prefix_);
+  const std::string before = tokenizer_.decode(window.first(read_ - prefix_), skip_special_);
+  const std::string now = tokenizer_.decode(window, skip_special_);
+  ids_.clear();
+  prefix_ = read_ = 0;
+  return now.substr(std::min(before.size(), now.size()));
+}
+
+}  // namespace stemma

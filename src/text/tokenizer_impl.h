@@ -1,0 +1,43 @@
+// The parts of a Tokenizer, shared by its source files.
+#pragma once
+
+#include "text/added_tokens.h"
+#include "text/decoder.h"
+#include "text/model.h"
+#include "text/normalizer.h"
+#include "text/post_processor.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace stemma {
+
+struct Tokenizer::Impl {
+  std::string where;
+  std::unique_ptr<Normalizer> normalizer;
+  std::unique_ptr<PreTokenizer> pre_tokenizer;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<PostProcessor> post_processor;
+  std::unique_ptr<Decoder> decoder;
+  AddedTokens added;
+  SpecialTokens special;
+  std::optional<int> max_length;
+
+  Json file;  // the tokenizer.json it was made of
+  struct SavedFile {
+    std::string name, bytes;
+  };
+  std::vector<SavedFile> files;  // what save() writes as it was read
+
+  Impl(const Json& json, std::string_view place);
+  // Roles and lengths; `names` holds the special tokens by role, as both configuration files do.
+  void read_config(const Json& config);
+  void read_roles(const Json& names);
+
+  Draft encode(std::string_view text, size_t limit, bool offsets) const;
+  void truncate(std::vector<Draft>& drafts, int max_length, bool special_tokens) const;
+  Encoding finish(std::vector<Draft> drafts, const EncodeOptions& options) const;
+  Draft::Spaces spaces(const ModelToken& token, const PreTokens& text) const;
+  const std::string* token(int32_t id) const;
+};
+
+}  // namespace stemma

@@ -12,8 +12,8 @@
 #include "run/generate.h"
 #include "text/tokenizer.h"
 #include "train/objectives.h"
-#include "train/optimizer.h"
 #include "train/schedule.h"
+#include "train/step.h"
 
 namespace stemma {
 namespace {
@@ -49,6 +49,10 @@ Ints ints(const Json& list) {
   Ints out;
   for (const Json& id : list.items()) out.push_back(static_cast<int32_t>(id.as_int()));
   return out;
+}
+
+double relative(double ours, double reference) {
+  return relative(std::span(&ours, 1), std::span(&reference, 1));
 }
 
 // Places at which two lists differ, a missing element being a difference.
@@ -316,37 +320,22 @@ class CaseRun {
     Model& model = *checkpoint_->model;
     model.params().make_flat(c_, 0, true);
 
-    const Json& settings = file.at("optimizer");
-    const std::string kind = settings.get("kind", settings.get("name", "adamw").c_str());
-    if (kind != "adamw") fail(Code::kUnsupported, "optimizer ", kind, " is not supported");
-    AdamWSpec spec;
-    spec.lr = settings.at("lr").as_double();
-    spec.beta1 = settings.at("betas").at(size_t{0}).as_double();
-    spec.beta2 = settings.at("betas").at(size_t{1}).as_double();
-    spec.eps = settings.get("eps", 1e-8);
-    spec.weight_decay = settings.get("weight_decay", 0.01);
-    const double max_norm = file.get("max_grad_norm", 0.0);
-    Schedule schedule;
-    const Json& schedule_file = file.at("schedule");
-    schedule.kind = schedule_kind(schedule_file.at("kind").as_string());
-    schedule.warmup = schedule_file.get("warmup", 0);
-    schedule.total = schedule_file.get("total", 0);
-    schedule.decay_start = schedule_file.get("decay_start", 0);
-
+    const OptimizerSpec spec = optimizer_spec(file);
+    const Schedule schedule = schedule_of(file.at("schedule"));
     const Json &lrs = file.at("lrs"), &losses = file.at("losses"), &norms = file.at("grad_norms");
     const bool causal = file.at("objective").as_string() == "causal";
     const int64_t accumulation = file.get("accumulation", 1);
-    AdamW optimizer(c_, model.params(), spec);
+    Optimizer optimizer(c_, model.params(), spec);
     double lr_error = 0;
     for (size_t step = 0; step < losses.size(); ++step) {
       const double lr = spec.lr * schedule.factor(static_cast<int64_t>(step));
       lr_error = std::max(lr_error, std::abs(lr - lrs.at(step).as_double()));
       const CaseInputs whole(tensors, static_cast<int64_t>(step));
-      const auto [loss, count] = train_step(model, whole, accumulation, causal);
-      const double norm = clip_gradients(c_, model.params(), max_norm);
-      optimizer.step(c_, lr);
-      compare(cat("loss.", step), relative_scalar(loss, losses.at(step).as_double()), 1e-5);
-      compare(cat("grad_norm.", step), relative_scalar(norm, norms.at(step).as_double()), 1e-3);
+      const StepResult result =
+          train_step(c_, model, parts(whole, accumulation, causal), optimizer, lr);
+      compare(cat("loss.", step), relative(result.loss, losses.at(step).as_double()), 1e-5);
+      compare(cat("grad_norm.", step), relative(result.grad_norm, norms.at(step).as_double()),
+              1e-3);
     }
     compare("lrs", lr_error, 1e-12);
     for (const StoredTensor& stored : tensors.tensors()) {
@@ -360,35 +349,44 @@ class CaseRun {
     }
   }
 
-  static double relative_scalar(double ours, double reference) {
-    return relative({&ours, 1}, {&reference, 1});
+  static OptimizerSpec optimizer_spec(const Json& file) {
+    const Json& given = file.at("optimizer");
+    const std::string kind = given.get("kind", given.get("name", "adamw").c_str());
+    if (kind != "adamw") fail(Code::kUnsupported, "[train] optimizer ", kind, " is not supported");
+    OptimizerSpec spec;
+    spec.lr = given.at("lr").as_double();
+    if (const Json* betas = given.find("betas"))
+      spec.betas = {betas->at(size_t{0}).as_double(), betas->at(1).as_double()};
+    spec.eps = given.get("eps", spec.eps);
+    spec.weight_decay = given.get("weight_decay", spec.weight_decay);
+    spec.max_grad_norm = file.get("max_grad_norm", 0.0);
+    return spec;
   }
 
-  // Gradients of the mean loss over all counted tokens of a step, whatever it is cut into.
-  std::pair<double, int64_t> train_step(Model& model, const CaseInputs& whole, int64_t parts,
-                                        bool causal) {
-    auto targets = [&](const CaseInputs& inputs) {
-      const Ints labels = inputs.per_token("labels");
-      return causal ? next_labels(inputs.batch().main, labels) : labels;
-    };
-    const Ints all = targets(whole);
-    const int64_t count = std::count_if(all.begin(), all.end(), [](int32_t l) { return l >= 0; });
-    model.params().zero_grads();
-    double total = 0;
-    for (int64_t p = 0; p < parts; ++p) {
-      const CaseInputs piece =
-          whole.part(whole.sequences() * p / parts, whole.sequences() * (p + 1) / parts);
-      Tape tape;
-      model.params().watch(tape);
-      Ctx recorded = c_;
-      recorded.tape = &tape;
-      const Tensor hidden = model.forward(recorded, piece.batch());
-      const LossSum loss = language_loss(recorded, model, hidden, targets(piece));
-      if (!loss.sum) continue;
-      tape.backward(recorded, loss.sum, Tensor::scalar(c_, 1.0 / static_cast<double>(count)));
-      total += loss.sum.item();
+  static Schedule schedule_of(const Json& given) {
+    Schedule schedule;
+    const std::string& kind = given.at("kind").as_string();
+    const auto row = std::find_if(kScheduleNames.begin(), kScheduleNames.end(),
+                                  [&](const auto& r) { return r.first == kind; });
+    if (row == kScheduleNames.end())
+      fail(Code::kUnsupported, "[train] schedule ", kind, " is not supported");
+    schedule.kind = row->second;
+    schedule.warmup = given.get("warmup", 0);
+    schedule.total = given.get("total", 0);
+    schedule.decay_start = given.get("decay_start", 0);
+    return schedule;
+  }
+
+  // A step's rows, cut into `count` parts.
+  static std::vector<TrainPart> parts(const CaseInputs& whole, int64_t count, bool causal) {
+    std::vector<TrainPart> out;
+    for (int64_t p = 0; p < count; ++p) {
+      const CaseInputs rows =
+          whole.part(whole.sequences() * p / count, whole.sequences() * (p + 1) / count);
+      const Ints labels = rows.per_token("labels");
+      out.push_back({rows.batch(), causal ? next_labels(rows.batch().main, labels) : labels});
     }
-    return {total / static_cast<double>(count), count};
+    return out;
   }
 
   void text() {

@@ -141,7 +141,7 @@ RunState read_run_state(const fs::path& checkpoint) {
   return state;
 }
 
-void restore_moments(const fs::path& path, const Checkpoint& checkpoint, AdamW& optimizer) {
+void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimizer& optimizer) {
   const TensorFiles files = TensorFiles::open(path / kMoments);
   for (const Parameter& p : checkpoint.model->params().all()) {
     const std::string name = checkpoint.published(p);

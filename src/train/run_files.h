@@ -36,7 +36,7 @@ struct RunView {
   const Recipe& recipe;
   const Checkpoint& checkpoint;
   const Tokenizer& tokenizer;
-  const AdamW& optimizer;
+  const Optimizer& optimizer;
   std::span<const Metric> metrics;
 };
 void write_checkpoint(const std::filesystem::path& path, const RunState& state, const RunView& run);
@@ -44,6 +44,6 @@ void write_checkpoint(const std::filesystem::path& path, const RunState& state, 
 RunState read_run_state(const std::filesystem::path& checkpoint);
 // Fills the moments of an optimiser over `model`'s parameters.
 void restore_moments(const std::filesystem::path& path, const Checkpoint& checkpoint,
-                     AdamW& optimizer);
+                     Optimizer& optimizer);
 
 }  // namespace stemma

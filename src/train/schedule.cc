@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "base/error.h"
 
@@ -34,7 +35,7 @@ double Schedule::factor(int64_t step) const {
     case ScheduleKind::cosine: {
       const double done =
           std::min(1.0, static_cast<double>(step - warmup) / static_cast<double>(total - warmup));
-      return 0.5 * (1 + std::cos(M_PI * done));
+      return 0.5 * (1 + std::cos(std::numbers::pi * done));
     }
     case ScheduleKind::wsd:
       return step < decay_start ? 1 : left(decay_start);

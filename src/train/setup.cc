@@ -29,7 +29,24 @@ int bpe_size(const std::string& tokenizer) {
   return size;
 }
 
-Tokenizer tokenizer_for(const Recipe& recipe, Team& team) {
+// A vocabulary made of the data itself, of a sample where there is much.
+Tokenizer trained_tokenizer(const Recipe& recipe, int size) {
+  constexpr size_t kSampleBytes = size_t{64} << 20;
+  std::vector<std::string> texts;
+  size_t bytes = 0;
+  const std::vector<fs::path> files = find_data_files(recipe.data);
+  read_documents(files, [&](Document&& document) {
+    if (bytes >= kSampleBytes) return;
+    bytes += document.text.size();
+    texts.push_back(std::move(document.text));
+  });
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  BpeTraining training;
+  training.vocab_size = size;
+  return train_byte_bpe(views, training);
+}
+
+Tokenizer tokenizer_for(const Recipe& recipe) {
   if (recipe.tokenizer.empty() && !from_scratch(recipe)) return Tokenizer::load(recipe.model.path);
   const int size = bpe_size(recipe.tokenizer);
   const bool bytes = recipe.tokenizer == "bytes" || recipe.tokenizer.empty();
@@ -39,7 +56,7 @@ Tokenizer tokenizer_for(const Recipe& recipe, Team& team) {
         "[recipe] the byte tokenizer has no mask token, which the masked objective needs; "
         "tokenizer = \"bpe:4096\" or a directory has one");
   if (bytes) return Tokenizer::bytes();
-  return train_tokenizer(recipe, size, team);
+  return trained_tokenizer(recipe, size);
 }
 
 const Family& family_named(const std::string& name) {
@@ -174,7 +191,7 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
 }
 
 Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume) {
-  Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe, *c.team);
+  Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe);
   Checkpoint checkpoint =
       resume ? load_checkpoint(c, *resume) : checkpoint_for(c, recipe, tokenizer);
   Dataset data = Dataset::open(data_spec(recipe), tokenizer, *c.team);

@@ -4,7 +4,7 @@
 
 namespace stemma {
 
-StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, AdamW& optimizer,
+StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
                       double lr) {
   StepResult result;
   for (const TrainPart& part : parts)

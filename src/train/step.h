@@ -26,7 +26,7 @@ struct StepResult {
 
 // Gradients of the mean loss over all counted labels, clipped, then one update at rate `lr`. How
 // the rows are cut into parts changes the memory needed and not the result (but for rounding).
-StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, AdamW& optimizer,
+StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
                       double lr);
 
 // The loss alone: nothing is recorded and nothing changes.

@@ -91,7 +91,7 @@ Trainer::Trainer(Ctx& c, Recipe recipe, bool resume)
   check_out(recipe_, plan_);
 }
 
-StepResult Trainer::advance(AdamW& optimizer, double lr, Clock& clock) {
+StepResult Trainer::advance(Optimizer& optimizer, double lr, Clock& clock) {
   const auto begin = std::chrono::steady_clock::now();
   std::vector<TrainPart> parts;
   double flops = 0;
@@ -145,7 +145,7 @@ Metric Trainer::metric(std::string_view split, double loss) const {
   return m;
 }
 
-void Trainer::save(TrainObserver& observer, const AdamW& optimizer, const MetricsLog& log) {
+void Trainer::save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log) {
   const fs::path path = checkpoint_path(recipe_.out, state_.step);
   write_checkpoint(path, state_,
                    {recipe_, setup_.checkpoint, setup_.tokenizer, optimizer, log.all()});
@@ -161,7 +161,7 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
 
   Model& model = *setup_.checkpoint.model;
   model.params().make_flat(c_, recipe_.seed, true);
-  AdamW optimizer(c_, model.params(), recipe_.optimizer);
+  Optimizer optimizer(c_, model.params(), recipe_.optimizer);
   if (resumed_from_) {
     restore_moments(*resumed_from_, setup_.checkpoint, optimizer);
     optimizer.restored(state_.step);

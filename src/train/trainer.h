@@ -57,10 +57,10 @@ class Trainer {
     int64_t tokens = 0;
     double flops = 0;
   };
-  StepResult advance(AdamW& optimizer, double lr, Clock& clock);
+  StepResult advance(Optimizer& optimizer, double lr, Clock& clock);
   double validation_loss();
   Metric metric(std::string_view split, double loss) const;
-  void save(TrainObserver& observer, const AdamW& optimizer, const MetricsLog& log);
+  void save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log);
 
   Ctx& c_;
   Recipe recipe_;

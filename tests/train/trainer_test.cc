@@ -1,0 +1,297 @@
+#include "train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <thread>
+
+#include "base/file.h"
+#include "support/temp_dir.h"
+#include "train/full_disk.h"
+
+namespace stemma {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kRecipe = R"(
+length = 24
+batch = 4
+steps = 12
+seed = 5
+validation = 0.1
+eval_every = 4
+save_every = 6
+log_every = 2
+[model]
+width = 24
+layers = 1
+heads = 2
+kv_heads = 1
+[optimizer]
+lr = 1e-2
+)";
+
+// A directory with a text to learn from and a run in it.
+class Workplace {
+ public:
+  Workplace() {
+    std::string text;
+    for (int i = 0; i < 300; ++i) text += cat("the number after ", i, " is ", i + 1, "; ");
+    write_file(dir_ / "text.txt", text);
+  }
+  fs::path out() const { return dir_ / "out"; }
+  fs::path text() const { return dir_ / "text.txt"; }
+
+  Recipe recipe(std::vector<std::string> overrides = {}) const {
+    overrides.push_back("data=" + text().string());
+    overrides.push_back("out=" + out().string());
+    return parse_recipe(kRecipe, "test.toml", overrides);
+  }
+
+  // Trains; `stop_after` steps ask for a stop. True if the run is complete.
+  bool train(std::vector<std::string> overrides = {}, bool resume = false, int threads = 1,
+             int64_t stop_after = -1) {
+    struct Stopper : TrainObserver {
+      void progress(const Progress& p) override { stop = p.step == after; }
+      std::atomic<bool> stop = false;
+      int64_t after;
+    } stopper;
+    stopper.after = stop_after;
+    Team team(threads);
+    Pool pool;
+    Ctx c{&team, &pool};
+    Trainer trainer(c, recipe(std::move(overrides)), resume);
+    return trainer.run(stopper, stopper.stop);
+  }
+  std::string weights(int64_t step) const {
+    return read_file(checkpoint_path(out(), step) / "model.safetensors");
+  }
+  std::string moments(int64_t step) const {
+    return read_file(checkpoint_path(out(), step) / "optimizer.safetensors");
+  }
+  // The log without what depends on the clock.
+  std::vector<std::string> log() const {
+    std::vector<std::string> lines;
+    MetricsLog file(out() / "metrics.jsonl", INT64_MAX);
+    for (const Metric& m : file.all())
+      lines.push_back(cat(m.step, " ", m.tokens, " ", m.split, " ", m.loss, " ", m.lr, " ",
+                          m.grad_norm, " ", m.epoch));
+    return lines;
+  }
+
+ private:
+  TempDir dir_;
+};
+
+std::string error_of(auto&& f, Code code = Code::kFailed) {
+  try {
+    f();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), code) << error.message();
+    return error.message();
+  }
+  return "no error";
+}
+
+TEST(Trainer, LossFallsAndEverythingIsWritten) {
+  Workplace run;
+  EXPECT_TRUE(run.train({"steps=60"}));
+  MetricsLog log(run.out() / "metrics.jsonl", INT64_MAX);
+  const Metric& first = log.all().front();
+  const Metric& last = log.all().back();
+  EXPECT_NEAR(first.loss, std::log(257), 0.3);
+  EXPECT_EQ(last.split, "validation");
+  EXPECT_LT(last.loss, 0.6 * first.loss);
+  EXPECT_EQ(last.step, 60);
+  EXPECT_EQ(last.tokens, 60 * 4 * 24);
+  EXPECT_TRUE(read_file(run.out() / "loss.svg").starts_with("<svg"));
+  for (const char* name :
+       {"config.json", "model.safetensors", "tokenizer.json", "optimizer.safetensors",
+        "trainer_state.json", "data_state.json", "recipe.toml"})
+    EXPECT_TRUE(fs::exists(checkpoint_path(run.out(), 60) / name)) << name;
+  const Json state = Json::parse_file(checkpoint_path(run.out(), 60) / "trainer_state.json");
+  EXPECT_EQ(state.at("global_step").as_int(), 60);
+  EXPECT_GT(state.at("log_history").size(), 30u);
+}
+
+TEST(Trainer, ResumedRunIsTheUnbrokenOneToTheLastBit) {
+  Workplace whole, broken;
+  EXPECT_TRUE(whole.train());
+  EXPECT_FALSE(broken.train({}, false, 1, 5));  // stopped where nothing was to be saved
+  EXPECT_EQ(newest_checkpoint(broken.out()), checkpoint_path(broken.out(), 5));
+  EXPECT_TRUE(broken.train({}, true));
+  EXPECT_EQ(broken.weights(12), whole.weights(12));
+  EXPECT_EQ(broken.moments(12), whole.moments(12));
+  EXPECT_EQ(broken.log(), whole.log());
+  // And again from the middle, over what is there.
+  fs::remove_all(checkpoint_path(broken.out(), 12));
+  EXPECT_TRUE(broken.train({"accumulation=1"}, true, 2));
+  EXPECT_EQ(broken.weights(12), whole.weights(12));
+  EXPECT_EQ(broken.log(), whole.log());
+}
+
+TEST(Trainer, ThreadsDoNotMatter) {
+  Workplace one, two;
+  one.train({"steps=4"}, false, 1);
+  two.train({"steps=4"}, false, 2);
+  EXPECT_EQ(one.weights(4), two.weights(4));
+  EXPECT_EQ(one.log(), two.log());
+}
+
+TEST(Trainer, CheckpointsAreModelsToGoOnFrom) {
+  Workplace run;
+  run.train({"steps=4"});
+  Workplace next;
+  EXPECT_TRUE(next.train(
+      {"model=" + checkpoint_path(run.out(), 4).string(), "steps=2", "optimizer.lr=0.0"}));
+  MetricsLog log(next.out() / "metrics.jsonl", INT64_MAX);
+  EXPECT_LT(log.all().front().loss, std::log(257) - 0.1);
+}
+
+// A process killed at any moment, in the middle of a save as well as not, leaves a run that can be
+// resumed to the same end.
+TEST(Trainer, KilledRunsGoOn) {
+  Workplace whole, killed;
+  const std::vector<std::string> often = {"save_every=1", "steps=40"};
+  EXPECT_TRUE(whole.train(often));
+  for (int round = 0; round < 4; ++round) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      try {
+        killed.train(often, true);
+      } catch (...) {
+        _exit(1);
+      }
+      _exit(0);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(60 + 17 * round));
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+  }
+  EXPECT_TRUE(killed.train(often, true));
+  EXPECT_EQ(killed.weights(40), whole.weights(40));
+  EXPECT_EQ(killed.log(), whole.log());
+}
+
+TEST(Trainer, HalfWrittenCheckpointsAreNotSeen) {
+  Workplace run;
+  run.train({"steps=2"});
+  // What a kill in the middle of a save leaves behind.
+  fs::copy(checkpoint_path(run.out(), 2), run.out() / "checkpoint-7.tmp");
+  fs::create_directory(run.out() / "checkpoint-9");
+  fs::create_directory(run.out() / "checkpoint-x");
+  EXPECT_EQ(newest_checkpoint(run.out()), checkpoint_path(run.out(), 2));
+}
+
+TEST(Trainer, FullDiskLeavesTheOlderCheckpoint) {
+  Workplace run;
+  EXPECT_TRUE(run.train({"steps=2"}));
+  const std::string before = run.weights(2);
+  {
+    FullDisk full(20000);
+    const std::string message = error_of([&] { run.train({"steps=4", "save_every=1"}, true); });
+    EXPECT_NE(message.find("too large"), message.npos) << message;
+  }
+  EXPECT_EQ(newest_checkpoint(run.out()), checkpoint_path(run.out(), 2));
+  EXPECT_FALSE(fs::exists(run.out() / "checkpoint-3.tmp"));
+  EXPECT_EQ(run.weights(2), before);
+  EXPECT_TRUE(run.train({"steps=4"}, true));
+}
+
+TEST(Trainer, RefusesToOverwriteARun) {
+  Workplace run;
+  run.train({"steps=2"});
+  EXPECT_NE(error_of([&] { run.train({"steps=2"}); }, Code::kUsage).find("--resume"),
+            std::string::npos);
+}
+
+TEST(Trainer, RefusesToResumeSomethingElse) {
+  Workplace run;
+  run.train({"steps=2"});
+  const std::string other = error_of([&] { run.train({"seed=6", "batch=2"}, true); }, Code::kUsage);
+  EXPECT_NE(other.find("differs in batch, seed"), other.npos) << other;
+  write_file(run.text(), read_file(run.text()) + " and more");
+  const std::string data = error_of([&] { run.train({}, true); });
+  EXPECT_NE(data.find("files have changed"), data.npos) << data;
+}
+
+TEST(Trainer, SaysWhyItCannotStart) {
+  Workplace run;
+  const std::string file = error_of([&] { run.train({"out=" + run.text().string() + "/x"}); });
+  EXPECT_NE(file.find("is not a directory"), file.npos) << file;
+  EXPECT_NE(error_of([&] { run.train({"model=nowhere"}); }, Code::kNotFound).find("nowhere"),
+            std::string::npos);
+  error_of([&] { run.train({"data=nowhere.txt"}); }, Code::kNotFound);
+  error_of([&] { run.train({"tokenizer=nowhere"}); }, Code::kNotFound);
+  error_of([&] { run.train({"model.family=gpt9"}); }, Code::kUnsupported);
+  error_of([&] { run.train({"model.family=bert"}); }, Code::kUnsupported);
+  error_of([&] { run.train({"objective=masked"}); }, Code::kUsage);
+  error_of([&] { run.train({"model.config.vocab_size=10"}); }, Code::kUsage);
+  EXPECT_FALSE(fs::exists(run.out())) << "nothing is written before the run starts";
+}
+
+TEST(Trainer, UnwritableOut) {
+  if (getuid() == 0) GTEST_SKIP() << "the superuser may write anywhere";
+  Workplace run;
+  fs::create_directory(run.out());
+  fs::permissions(run.out(), fs::perms::owner_read | fs::perms::owner_exec);
+  const std::string message = error_of([&] { run.train(); });
+  EXPECT_NE(message.find("cannot be written to"), message.npos) << message;
+  fs::permissions(run.out(), fs::perms::owner_all);
+}
+
+TEST(Trainer, DivergenceIsAnErrorAndWhatWasSavedStays) {
+  Workplace run;
+  run.train({"steps=2"});
+  const std::string message = error_of([&] {
+    run.train({"optimizer.lr=1e30", "schedule.warmup=0", "optimizer.max_grad_norm=0"}, true);
+  });
+  EXPECT_NE(message.find("lower optimizer.lr"), message.npos) << message;
+  EXPECT_EQ(newest_checkpoint(run.out()), checkpoint_path(run.out(), 2));
+}
+
+TEST(Trainer, MaskedObjectiveWithATrainedVocabulary) {
+  Workplace run;
+  EXPECT_TRUE(run.train(
+      {"objective=masked", "tokenizer=bpe:300", "steps=30", "model.kv_heads=0", "mask_rate=0.3"}));
+  MetricsLog log(run.out() / "metrics.jsonl", INT64_MAX);
+  EXPECT_LT(log.all().back().loss, 0.9 * log.all().front().loss);
+  const Json config = Json::parse_file(checkpoint_path(run.out(), 30) / "config.json");
+  EXPECT_EQ(config.at("architectures").at(size_t{0}).as_string(), "BertForMaskedLM");
+}
+
+TEST(Plan, CountsWhatTheModelHasAndGuessesItsMemory) {
+  Workplace run;
+  Team team(1);
+  Pool pool;
+  Ctx c{&team, &pool};
+  const std::vector<std::string> sizes = {"model.width=64", "model.layers=3", "model.heads=4",
+                                          "length=64", "batch=8"};
+  Trainer trainer(c, run.recipe(sizes), false);
+  const Plan& plan = trainer.plan();
+  // Embedding 257 x 64; per layer q, out 64 x 64, k, v 16 x 64, gate, up, down 192 x 64, two norms.
+  EXPECT_EQ(plan.parameters, 257 * 64 + 3 * (2 * 64 * 64 + 2 * 16 * 64 + 3 * 192 * 64 + 128) + 64);
+  EXPECT_EQ(plan.tokens_per_step, 512);
+  const double weights = 257 * 64 + 3 * (2 * 64 * 64 + 2 * 16 * 64 + 3 * 192 * 64);
+  const double attention = 3 * 12 * 64 * (64 * 65 / 2) * 8;
+  EXPECT_NEAR(plan.flops_per_step, 6 * weights * 512 + attention, 1);
+  EXPECT_GT(plan.peak_flops, 1e8);
+
+  std::atomic<bool> stop = true;
+  TrainObserver nobody;
+  pool.reset_peak();
+  trainer.run(nobody, stop);
+  const auto used = static_cast<double>(pool.peak_bytes());
+  const auto planned = static_cast<double>(plan.memory());
+  EXPECT_LT(std::abs(planned - used), 0.33 * used) << planned << " planned, " << used << " used";
+}
+
+}  // namespace
+}  // namespace stemma

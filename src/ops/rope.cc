@@ -215,17 +215,18 @@ RopeTables rope_tables(Ctx& c, const Rope& rope, const Ints& positions) {
   return tables;
 }
 
-Tensor rope(Ctx& c, const Tensor& given, const RopeTables& tables) {
+Tensor rope(Ctx& c, const Tensor& given, const RopeTables& angles) {
   check(given.rank() == 3, "[rope] x has shape ", given.shape().to_string(),
         "; it must be [tokens, heads, head size]");
-  check(tables.cos.rank() == 2 && tables.sin.shape() == tables.cos.shape() &&
-            tables.cos.extent(0) == given.extent(0),
-        "[rope] tables for ", tables.cos.shape().to_string(), " where x has ",
+  check(angles.cos.rank() == 2 && angles.sin.shape() == angles.cos.shape() &&
+            angles.cos.extent(0) == given.extent(0),
+        "[rope] tables for ", angles.cos.shape().to_string(), " where x has ",
         given.shape().to_string());
-  check(2 * tables.cos.extent(1) <= given.extent(2), "[rope] rotary width ",
-        2 * tables.cos.extent(1), " exceeds head size ", given.extent(2));
-  if (!rows::use_kernel(c, given)) return define(c, given, tables);
+  check(2 * angles.cos.extent(1) <= given.extent(2), "[rope] rotary width ",
+        2 * angles.cos.extent(1), " exceeds head size ", given.extent(2));
+  if (!rows::use_kernel(c, given)) return define(c, given, angles);
   const Tensor x = contiguous(c, given);
+  const RopeTables tables{contiguous(c, angles.cos), contiguous(c, angles.sin), angles.interleaved};
   const Tensor y = turn(c, x, tables, 1);
   if (recording(c, {x}))
     c.tape->record("rope", {y}, [x, tables](Ctx& c, std::span<const Tensor> d, Grads& g) {

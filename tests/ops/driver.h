@@ -2,7 +2,8 @@
 //   1. the gradient of the definition, in f64, against central differences;
 //   2. values and gradients in f32, of the definition and of the kernel, against the f64
 //   definition;
-//   3. the kernel's bits: again, at every CPU level, and with 1, 2 and 3 threads;
+//   3. the kernel's bits: again, at every CPU level, with 1, 2 and 3 threads, and from strided
+//   views;
 //   4. a row alone gives the bits it gives among others, where inputs are marked `rows`.
 // A test file is a table: INSTANTIATE_TEST_SUITE_P(Norms, Op, testing::ValuesIn(kCases),
 // case_name).

@@ -52,5 +52,26 @@ const Case kCases[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Norms, Op, testing::ValuesIn(kCases), case_name);
 
+TEST(Norm, WithoutADeltaTheSumIsX) {
+  Team team(1);
+  Pool pool;
+  Ctx c{&team, &pool};
+  const Tensor x = Tensor::zeros(c, {2, 3});
+  EXPECT_EQ(add_layer_norm(c, x, {}, {}, {}, kEps).sum.id(), x.id());
+  EXPECT_EQ(add_rms_norm(c, x, {}, {}, kEps).sum.id(), x.id());
+}
+
+TEST(Norm, RefusesShapesThatDoNotFit) {
+  Team team(1);
+  Pool pool;
+  Ctx c{&team, &pool};
+  const Tensor x = Tensor::zeros(c, {2, 3}), w = Tensor::zeros(c, {2});
+  EXPECT_THROW(add_layer_norm(c, x, {}, w, {}, kEps), Error);
+  EXPECT_THROW(add_layer_norm(c, x, {}, {}, w, kEps), Error);
+  EXPECT_THROW(add_layer_norm(c, x, w, {}, {}, kEps), Error);
+  EXPECT_THROW(add_rms_norm(c, x, {}, w, kEps), Error);
+  EXPECT_THROW(add_rms_norm(c, x, w, {}, kEps), Error);
+}
+
 }  // namespace
 }  // namespace stemma::ops_test

@@ -7,6 +7,6 @@
 namespace stemma {
 
 // Takes about `seconds`. The best of several turns, since others may be using the machine.
-double fma_peak(Team& team, double seconds = 0.1);
+double fma_peak(Team& team, double seconds);
 
 }  // namespace stemma

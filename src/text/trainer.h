@@ -18,7 +18,8 @@ namespace stemma {
 struct BpeTraining {
   int vocab_size = 30000;      // special tokens and the 256 bytes included
   uint64_t min_frequency = 0;  // of a pair, to be merged
-  // First in the vocabulary. The first of them is the end of text, unless there are none.
+  // First in the vocabulary. The first of them is the end of text, unless there are none; [PAD],
+  // [CLS], [SEP] and [MASK] have the roles of these names.
   std::vector<std::string> special_tokens = {"<|endoftext|>"};
   // Told now and then how many of how many tokens are made; may be empty.
   std::function<void(int done, int total)> progress;

@@ -124,11 +124,12 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
       flops(model, tokens, masked ? tokens * recipe.mask_rate : tokens, [&](const Attention& a) {
         return pairs(a, static_cast<double>(recipe.length)) * static_cast<double>(recipe.batch);
       });
-  plan.peak_flops = fma_peak(*c.team);
+  constexpr double kProbe = 0.03;  // seconds
+  plan.peak_flops = fma_peak(*c.team, kProbe);
   // What is not a product (norms, softmax, the optimiser) takes about a third more.
   constexpr double kBesidesProducts = 1.35;
   const double rate =
-      product_rate(c, static_cast<int64_t>(part_rows), inner, spec.embed.width, 0.1);
+      product_rate(c, static_cast<int64_t>(part_rows), inner, spec.embed.width, kProbe);
   plan.seconds_per_step = kBesidesProducts * plan.flops_per_step / rate;
   return plan;
 }

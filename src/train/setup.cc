@@ -43,6 +43,9 @@ Tokenizer trained_tokenizer(const Recipe& recipe, int size) {
   const std::vector<std::string_view> views(texts.begin(), texts.end());
   BpeTraining training;
   training.vocab_size = size;
+  if (is_masked(recipe))
+    for (const char* token : {"[PAD]", "[CLS]", "[SEP]", "[MASK]"})
+      training.special_tokens.push_back(token);
   return train_byte_bpe(views, training);
 }
 

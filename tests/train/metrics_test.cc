@@ -67,7 +67,7 @@ TEST(Curve, DrawsBothLinesAndRoundNumbers) {
   EXPECT_EQ(count(svg, "<circle"), 5u);
   EXPECT_NE(svg.find("a &lt;title> &amp; more"), svg.npos);
   EXPECT_NE(svg.find(">5000</text>"), svg.npos);
-  EXPECT_NE(svg.find(">3</text>"), svg.npos);
+  EXPECT_NE(svg.find(">2</text>"), svg.npos);
   EXPECT_LT(svg.size(), 60000u) << "long lines are thinned";
   EXPECT_EQ(svg.find("nan"), svg.npos);
   EXPECT_EQ(svg.find("inf"), svg.npos);

@@ -87,7 +87,8 @@ Embedder Embedder::load(Ctx& c, const fs::path& directory) {
 
   LoadOptions options;
   options.heads = false;
-  Embedder e(load_checkpoint(c, transformer, options), Tokenizer::load(transformer));
+  Checkpoint checkpoint = load_checkpoint(c, transformer, options);
+  Embedder e(std::move(checkpoint), Tokenizer::load(transformer));
   e.width_ = e.checkpoint_.model->spec().embed.width;
 
   const Json settings = optional_file(transformer / "sentence_bert_config.json");

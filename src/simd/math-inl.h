@@ -41,7 +41,11 @@ template <class D, class T = hwy::HWY_NAMESPACE::TFromD<D>>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_n(D d, const T* p, int64_t n) {
   namespace hn = hwy::HWY_NAMESPACE;
   if (n >= static_cast<int64_t>(hn::Lanes(d))) return hn::LoadU(d, p);
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Zero(d);  // there MaskedLoad reads memory whatever the mask
+#else
   return hn::MaskedLoad(hn::FirstN(d, static_cast<size_t>(n)), d, p);
+#endif
 }
 template <class D, class T = hwy::HWY_NAMESPACE::TFromD<D>>
 HWY_INLINE void store_n(D d, hwy::HWY_NAMESPACE::Vec<D> v, T* p, int64_t n) {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "cli/verb.h"
+#include "simd/isa.h"
 
 namespace stemma::cli {
 
@@ -120,6 +121,7 @@ int run(int argc, char** argv) {
     std::cout << app.help();
     return 0;
   }
+  isa();  // an unknown STEMMA_ISA is an error at once
   Engine engine(threads);
   Session session{engine, json};
   return actions.at(app.get_subcommands().front())(session);

@@ -6,7 +6,7 @@
 
 namespace stemma {
 
-// Takes about `seconds`. The best of several turns, since others may be using the machine.
+// Takes about `seconds`. Each thread counts its best turn, since others may use the machine too.
 double fma_peak(Team& team, double seconds);
 
 }  // namespace stemma

@@ -33,7 +33,7 @@ int64_t panels_per_task(int64_t rows, int64_t row_blocks, int64_t k, int64_t pan
   const int64_t worth = ceil_div(kTaskWork, std::max<int64_t>(1, rows * k * kColumns));
   // Each task packs its rows anew: a wide run of panels where there are enough tasks without.
   const int64_t wide = row_blocks * panels >= 8 * 12 ? 12 : 6;
-  return rows < 8 ? worth : std::max(worth, wide);
+  return std::max(worth, rows < 8 ? int64_t{4} : wide);
 }
 
 float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.get()); }

@@ -108,7 +108,10 @@ Embedder Embedder::load(Ctx& c, const fs::path& directory) {
     const fs::path at = directory / modules.at(i).get("path", "");
     if (kind == "Transformer" && i == 0) continue;
     if (kind == "Pooling") {
-      e.modules_.push_back(load_pooling(at));
+      PoolingModule pooling = load_pooling(at);
+      if (!Json::parse_file(at / "config.json").get("include_prompt", true))
+        pooling.prompt_tokens_left_out = e.prompt_tokens();
+      e.modules_.push_back(pooling);
       e.width_ *= static_cast<int>(std::get<PoolingModule>(e.modules_.back()).modes.size());
     } else if (kind == "Dense") {
       e.modules_.push_back(load_dense(c, at));
@@ -127,6 +130,14 @@ Embedder Embedder::load(Ctx& c, const fs::path& directory) {
   return e;
 }
 
+// Tokens that the prompt takes at the head of every text, [CLS] included, the closing [SEP] not.
+int Embedder::prompt_tokens() const {
+  if (prompt_.empty()) return 0;
+  const Encoding encoding = tokenizer_.encode(prompt_);
+  const bool closed = !encoding.special.empty() && encoding.special.back() != 0;
+  return static_cast<int>(encoding.ids.size()) - closed;
+}
+
 std::string Embedder::prepared(std::string_view text) const {
   std::string s = prompt_;
   s += text;
@@ -141,7 +152,8 @@ Tensor Embedder::embed_batch(Ctx& c, const Batch& batch) const {
   for (const Module& module : modules_) {
     if (const auto* pooling = std::get_if<PoolingModule>(&module)) {
       std::vector<Tensor> parts;
-      for (Pooling mode : pooling->modes) parts.push_back(pool(c, x, batch.main.start, mode));
+      const Ints skip(static_cast<size_t>(batch.main.sequences()), pooling->prompt_tokens_left_out);
+      for (Pooling mode : pooling->modes) parts.push_back(pool(c, x, batch.main.start, mode, skip));
       x = parts.size() == 1 ? parts[0] : concat(c, parts, 1);
     } else if (const auto* dense = std::get_if<DenseModule>(&module)) {
       x = activation(c, linear(c, x, dense->weight, dense->bias), dense->act);

@@ -37,7 +37,8 @@ class Embedder {
 
  private:
   struct PoolingModule {
-    std::vector<Pooling> modes;  // concatenated
+    std::vector<Pooling> modes;      // concatenated
+    int prompt_tokens_left_out = 0;  // include_prompt = false: rows of the prompt do not count
   };
   struct DenseModule {
     Tensor weight, bias;  // [N,K], [N] or undefined
@@ -51,6 +52,7 @@ class Embedder {
   static PoolingModule load_pooling(const std::filesystem::path& directory);
   static DenseModule load_dense(Ctx& c, const std::filesystem::path& directory);
   std::string prepared(std::string_view text) const;
+  int prompt_tokens() const;
 
   Checkpoint checkpoint_;
   Tokenizer tokenizer_;

@@ -1,6 +1,6 @@
 // Vector mathematics for kernel files (simd/highway.h): fused multiply-add, exp, log, tanh,
 // sigmoid, erf, whole and partial loads, and sums in sixteen lanes. Every level gives the same
-// bits. Largest errors over all floats, in units of the last place: exp 1, log 1, tanh 2, sigmoid
+// bits. Largest errors over all floats, in units of the last place: exp 1, log 1, tanh 1.5, sigmoid
 // 2, erf 1.5; special values as in <cmath> (exp of less than -103.97 is 0, subnormals included).
 // Sources: range reduction after Cody and Waite; the polynomials are minimax fits (Remez) of our
 // own, each against the relative error of its function.

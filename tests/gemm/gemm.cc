@@ -115,9 +115,9 @@ TEST_P(Levels, EveryElementIsOneChainOfFusedMultiplyAdds) {
 
 TEST_P(Levels, LongSumsContinueTheirChain) {
   Machine machine(2);
-  for (int64_t k : {255, 256, 257, 523})
+  for (int64_t k : {257, 523})
     for (int variant = 0; variant < 32; ++variant)
-      expect_exact(machine.c, 14, 40, k, variant & 1, variant & 2, variant & 4, variant & 8,
+      expect_exact(machine.c, 7, 33, k, variant & 1, variant & 2, variant & 4, variant & 8,
                    variant & 16);
 }
 

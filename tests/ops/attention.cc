@@ -23,7 +23,7 @@ struct Variant {
 // Lengths of the sequences of a problem: an empty one among them, and in the largest problem
 // several blocks of keys, strips and tasks.
 Ints lengths(int64_t rows) {
-  if (rows >= 100) return {5, 0, 70, 205};
+  if (rows >= 100) return {5, 0, 50, 130};
   return {static_cast<int>(rows / 2), 0, static_cast<int>(rows - rows / 2)};
 }
 

@@ -100,13 +100,18 @@ Json trainer_state(const RunState& state, const RunView& run) {
 fs::path checkpoint_path(const fs::path& out, int64_t step) { return out / cat(kPrefix, step); }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& out) {
-  if (!fs::is_directory(out)) return std::nullopt;
+  std::error_code error;
+  if (!fs::is_directory(out, error)) return std::nullopt;
   std::optional<fs::path> newest;
   int64_t most = -1;
-  for (const fs::directory_entry& entry : fs::directory_iterator(out)) {
-    const int64_t step = step_of(entry.path());
-    if (step > most && fs::exists(entry.path() / kTrainerState)) most = step, newest = entry.path();
+  fs::directory_iterator entry(out, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const int64_t step = step_of(entry->path());
+    std::error_code ignored;
+    if (step > most && fs::exists(entry->path() / kTrainerState, ignored))
+      most = step, newest = entry->path();
   }
+  check(!error, "[train] cannot list ", out.string(), ": ", error.message());
   return newest;
 }
 

@@ -152,6 +152,18 @@ void Trainer::save(TrainObserver& observer, const Optimizer& optimizer, const Me
   observer.saved(path);
 }
 
+// Silent mistakes show in the first loss: a fresh model knows nothing, a trained one something.
+void Trainer::look_at_first_loss(TrainObserver& observer, double loss) const {
+  const double uniform = std::log(setup_.checkpoint.model->spec().embed.vocab);
+  if (setup_.scratch && std::abs(loss - uniform) > 0.1 * uniform)
+    observer.note(cat("the first loss is ", loss, "; a fresh model that knows nothing has ",
+                      uniform, ": look at the initialisation"));
+  if (!setup_.scratch && setup_.checkpoint.fresh.empty() && loss > 0.7 * uniform)
+    observer.note(cat("the first loss is ", loss, ", near the ", uniform,
+                      " of a model that knows nothing: is this the right checkpoint and "
+                      "tokenizer for this data?"));
+}
+
 bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
   for (const std::string& note : setup_.notes) observer.note(note);
   std::error_code error;
@@ -188,12 +200,7 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
     const StepResult result = advance(optimizer, lr, clock);
     const double took = clock.seconds - before;
     step_seconds = step_seconds == 0 ? took : 0.9 * step_seconds + 0.1 * took;
-    if (state_.step == 1 && setup_.scratch) {
-      const double uniform = std::log(model.spec().embed.vocab);
-      if (std::abs(result.loss - uniform) > 0.1 * uniform)
-        observer.note(cat("the first loss is ", result.loss, "; a fresh model that knows nothing ",
-                          "has ", uniform, ": look at the initialisation"));
-    }
+    if (state_.step == 1) look_at_first_loss(observer, result.loss);
     const double rate = static_cast<double>(clock.tokens) / clock.seconds;
     const double share = clock.flops / clock.seconds / plan_.peak_flops;
     observer.progress({state_.step, recipe_.steps, result.loss, lr, rate, share,

@@ -59,6 +59,7 @@ class Trainer {
   };
   StepResult advance(Optimizer& optimizer, double lr, Clock& clock);
   double validation_loss();
+  void look_at_first_loss(TrainObserver& observer, double loss) const;
   Metric metric(std::string_view split, double loss) const;
   void save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log);
 

@@ -266,6 +266,11 @@ TEST(Trainer, MaskedObjectiveWithATrainedVocabulary) {
   EXPECT_LT(log.all().back().loss, 0.9 * log.all().front().loss);
   const Json config = Json::parse_file(checkpoint_path(run.out(), 30) / "config.json");
   EXPECT_EQ(config.at("architectures").at(size_t{0}).as_string(), "BertForMaskedLM");
+  // What has learnt to look both ways cannot learn to go forward.
+  Workplace next;
+  const std::string model = "model=" + checkpoint_path(run.out(), 30).string();
+  const std::string message = error_of([&] { next.train({model}); }, Code::kUnsupported);
+  EXPECT_NE(message.find("causal"), message.npos) << message;
 }
 
 TEST(Plan, CountsWhatTheModelHasAndGuessesItsMemory) {

@@ -1,5 +1,7 @@
 #include "text/decoder.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "text/byte_level.h"
 #include "text/utf8.h"
@@ -19,6 +21,23 @@ class ByteLevel : public Decoder {
     std::string all, bytes;
     for (const std::string& token : tokens) all += byte_level_bytes(token, bytes) ? bytes : token;
     tokens.assign(1, utf8::lossy(all));
+  }
+
+  // All but those that the last character reaches into, if it is not whole yet.
+  size_t settled(std::span<const std::string> tokens) const override {
+    std::string tail, bytes;
+    for (size_t n = tokens.size(); n > 0; --n) {
+      tail.insert(0, byte_level_bytes(tokens[n - 1], bytes) ? bytes : tokens[n - 1]);
+      size_t lead = tail.size();
+      while (lead > 0 && tail.size() - lead < 3 && utf8::is_continuation(tail[lead - 1])) --lead;
+      if (lead == 0 && tail.size() < 4) continue;  // only continuations so far
+      if (lead == 0) break;
+      int broken;
+      bool cut_short;
+      utf8::check(tail, lead - 1, broken, &cut_short);
+      return cut_short ? settled(tokens.first(n - 1)) : tokens.size();
+    }
+    return tokens.size();
   }
 };
 
@@ -81,6 +100,13 @@ class ByteFallback : public Decoder {
     tokens = std::move(out);
   }
 
+  // A run of bytes is judged as a whole.
+  size_t settled(std::span<const std::string> tokens) const override {
+    size_t n = tokens.size();
+    while (n > 0 && byte_of(tokens[n - 1]) >= 0) --n;
+    return n;
+  }
+
  private:
   static int hex(char c) {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -113,6 +139,11 @@ class Sequence : public Decoder {
   }
   void apply(std::vector<std::string>& tokens) const override {
     for (const auto& step : steps_) step->apply(tokens);
+  }
+  size_t settled(std::span<const std::string> tokens) const override {
+    size_t n = tokens.size();
+    for (const auto& step : steps_) n = std::min(n, step->settled(tokens));
+    return n;
   }
 
  private:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,8 @@ class Decoder {
   virtual ~Decoder() = default;
   // Rewrites the texts of a whole run of tokens; joined, the result is the text.
   virtual void apply(std::vector<std::string>& tokens) const = 0;
+  // How many of the first tokens give text that no token behind them can change.
+  virtual size_t settled(std::span<const std::string> tokens) const { return tokens.size(); }
 };
 
 // Of the JSON of one decoder; null gives nullptr.

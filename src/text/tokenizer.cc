@@ -36,10 +36,7 @@ class CodePointCounter {
   int32_t count_ = 0;  // of the code points that begin before byte_
 };
 
-size_t token_limit(const EncodeOptions& options) {
-  return options.max_length > 0 ? static_cast<size_t>(options.max_length)
-                                : std::numeric_limits<size_t>::max();
-}
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 
 }  // namespace
 
@@ -213,35 +210,45 @@ Tokenizer Tokenizer::from_json(const Json& file, std::string_view where, const J
 
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::vector<Draft> drafts;
-  drafts.push_back(impl_->encode(text, token_limit(options), options.offsets));
+  const size_t limit = options.max_length > 0 ? static_cast<size_t>(options.max_length) : kNoLimit;
+  drafts.push_back(impl_->encode(text, limit, options.offsets));
   return impl_->finish(std::move(drafts), options);
 }
 
 Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
                                 const EncodeOptions& options) const {
+  // Both in full, since how a pair is cut depends on their lengths.
   std::vector<Draft> drafts;
-  drafts.push_back(impl_->encode(first, token_limit(options), options.offsets));
-  drafts.push_back(impl_->encode(second, token_limit(options), options.offsets));
+  drafts.push_back(impl_->encode(first, kNoLimit, options.offsets));
+  drafts.push_back(impl_->encode(second, kNoLimit, options.offsets));
   return impl_->finish(std::move(drafts), options);
 }
 
-std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
-  std::vector<std::string> tokens;
-  tokens.reserve(ids.size());
-  for (const int32_t id : ids) {
-    const std::string* text = impl_->added.token(id) != nullptr ? &impl_->added.decoded_text(id)
-                                                                : impl_->model->vocab().token(id);
-    if (text == nullptr || (skip_special_tokens && impl_->added.is_special(*text))) continue;
-    tokens.push_back(*text);
-  }
-  if (impl_->decoder != nullptr) {
-    impl_->decoder->apply(tokens);
+const std::string* Tokenizer::Impl::decoder_text(int32_t id, bool skip_special_tokens) const {
+  const std::string* text =
+      added.token(id) != nullptr ? &added.decoded_text(id) : model->vocab().token(id);
+  const bool skip = text != nullptr && skip_special_tokens && added.is_special(*text);
+  return skip ? nullptr : text;
+}
+
+std::string Tokenizer::Impl::join(std::vector<std::string> tokens) const {
+  if (decoder != nullptr) {
+    decoder->apply(tokens);
   } else {
     for (size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
   }
   std::string all;
   for (const std::string& token : tokens) all += token;
   return all;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (const int32_t id : ids)
+    if (const std::string* text = impl_->decoder_text(id, skip_special_tokens))
+      tokens.push_back(*text);
+  return impl_->join(std::move(tokens));
 }
 
 int32_t Tokenizer::vocab_size() const {
@@ -269,39 +276,69 @@ const SpecialTokens& Tokenizer::special() const { return impl_->special; }
 
 std::optional<int> Tokenizer::max_length() const { return impl_->max_length; }
 
-void Tokenizer::save(const std::filesystem::path& directory) const {
-  std::filesystem::create_directories(directory);
-  bool has_tokenizer = false;
-  for (const auto& [name, bytes] : impl_->files) {
-    write_file(directory / name, bytes);
-    has_tokenizer |= name == "tokenizer.json";
-  }
-  if (!has_tokenizer) write_file(directory / "tokenizer.json", impl_->file.dump(2) + "\n");
+// Roles and length, for a tokenizer that came without a configuration.
+Json Tokenizer::Impl::config() const {
+  Json config = Json::object();
+  const auto role = [&](const char* name, std::optional<int32_t> id) {
+    if (id) config.set(name, *token(*id));
+  };
+  role("bos_token", special.bos);
+  role("eos_token", special.eos);
+  role("unk_token", special.unk);
+  role("sep_token", special.sep);
+  role("pad_token", special.pad);
+  role("cls_token", special.cls);
+  role("mask_token", special.mask);
+  if (max_length) config.set("model_max_length", *max_length);
+  config.set("tokenizer_class", "PreTrainedTokenizerFast");
+  return config;
 }
 
-// The window that is decoded again and again begins with ids whose text is out already (prefix_ to
-// read_): they give the decoder the context it needs, such as that a token is not the first.
+void Tokenizer::save(const std::filesystem::path& directory) const {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  check(!error, "[", directory.string(), "] cannot be made: ", error.message());
+  const auto write = [&](const char* name, auto make) {
+    const auto found = std::find_if(impl_->files.begin(), impl_->files.end(),
+                                    [&](const auto& file) { return file.name == name; });
+    write_file(directory / name,
+               found != impl_->files.end() ? found->bytes : make().dump(2) + "\n");
+  };
+  write("tokenizer.json", [&] { return impl_->file; });
+  write("tokenizer_config.json", [&] { return impl_->config(); });
+  for (const auto& [name, bytes] : impl_->files)
+    if (name == "special_tokens_map.json") write_file(directory / name, bytes);
+}
+
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
     : tokenizer_(tokenizer), skip_special_(skip_special_tokens) {}
 
+std::string StreamDecoder::text_behind_context(size_t end) const {
+  const auto joined = [&](size_t n) {
+    return tokenizer_.impl_->join({tokens_.begin(), tokens_.begin() + n});
+  };
+  const std::string text = joined(end);
+  return text.substr(std::min(text.size(), joined(context_).size()));
+}
+
 std::string StreamDecoder::push(int32_t id) {
-  ids_.push_back(id);
-  const std::span<const int32_t> window = std::span(ids_).subspan(prefix_);
-  const std::string before = tokenizer_.decode(window.first(read_ - prefix_), skip_special_);
-  std::string now = tokenizer_.decode(window, skip_special_);
-  if (now.size() <= before.size() || now.ends_with(utf8::kReplacementText)) return "";
-  prefix_ = read_;
-  read_ = ids_.size();
-  return now.substr(before.size());
+  const Tokenizer::Impl& impl = *tokenizer_.impl_;
+  const std::string* token = impl.decoder_text(id, skip_special_);
+  if (token == nullptr) return "";
+  tokens_.push_back(*token);
+  const size_t settled = impl.decoder != nullptr ? impl.decoder->settled(tokens_) : tokens_.size();
+  if (settled <= context_) return "";
+  std::string text = text_behind_context(settled);
+  if (!text.empty()) tokens_.erase(tokens_.begin(), tokens_.begin() + context_);
+  context_ = text.empty() ? settled : settled - context_;
+  return text;
 }
 
 std::string StreamDecoder::finish() {
-  const std::span<const int32_t> window = std::span(ids_).subspan(prefix_);
-  const std::string before = tokenizer_.decode(window.first(read_ - prefix_), skip_special_);
-  const std::string now = tokenizer_.decode(window, skip_special_);
-  ids_.clear();
-  prefix_ = read_ = 0;
-  return now.substr(std::min(before.size(), now.size()));
+  std::string text = text_behind_context(tokens_.size());
+  tokens_.clear();
+  context_ = 0;
+  return text;
 }
 
 }  // namespace stemma

@@ -89,10 +89,13 @@ class StreamDecoder {
   std::string finish();          // what was held back (U+FFFD for broken bytes)
 
  private:
+  std::string text_behind_context(size_t end) const;  // of tokens_, as far as `end`
+
   const Tokenizer& tokenizer_;
   bool skip_special_;
-  std::vector<int32_t> ids_;
-  size_t prefix_ = 0, read_ = 0;
+  // Texts of tokens. The first context_ are out already: they tell the decoder what came before.
+  std::vector<std::string> tokens_;
+  size_t context_ = 0;
 };
 
 }  // namespace stemma

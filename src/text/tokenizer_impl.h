@@ -32,12 +32,16 @@ struct Tokenizer::Impl {
   // Roles and lengths; `names` holds the special tokens by role, as both configuration files do.
   void read_config(const Json& config);
   void read_roles(const Json& names);
+  Json config() const;
 
   Draft encode(std::string_view text, size_t limit, bool offsets) const;
   void truncate(std::vector<Draft>& drafts, int max_length, bool special_tokens) const;
   Encoding finish(std::vector<Draft> drafts, const EncodeOptions& options) const;
   Draft::Spaces spaces(const ModelToken& token, const PreTokens& text) const;
   const std::string* token(int32_t id) const;
+  // What a decoder sees of an id; nullptr where it sees nothing.
+  const std::string* decoder_text(int32_t id, bool skip_special_tokens) const;
+  std::string join(std::vector<std::string> tokens) const;  // decodes
 };
 
 }  // namespace stemma

@@ -27,7 +27,10 @@ struct Directory {
     if (has("tokenizer_config.json")) tokenizer_config = read("tokenizer_config.json");
     if (has("special_tokens_map.json")) special_tokens_map = read("special_tokens_map.json");
   }
-  bool has(const char* name) const { return fs::exists(path / name); }
+  bool has(const char* name) const {
+    std::error_code ignored;
+    return fs::exists(path / name, ignored);
+  }
   Json read(const char* name) const { return Json::parse_file(path / name); }
   std::string where(const char* name) const { return (path / name).string(); }
 
@@ -266,7 +269,8 @@ Json legacy_file(const Directory& files, LegacyClass& defaults) {
 }  // namespace
 
 Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
-  if (!fs::is_directory(directory))
+  std::error_code ignored;
+  if (!fs::is_directory(directory, ignored))
     fail(Code::kNotFound, "[", directory.string(), "] is no directory with a tokenizer");
   const Directory files(directory);
   LegacyClass defaults{};

@@ -22,7 +22,7 @@ struct BpeTraining {
   // [CLS], [SEP] and [MASK] have the roles of these names.
   std::vector<std::string> special_tokens = {"<|endoftext|>"};
   // Told now and then how many of how many tokens are made; may be empty.
-  std::function<void(int done, int total)> progress;
+  std::function<void(int done, int total)> progress = {};
 };
 
 // Gives the next text, std::nullopt at the end. Texts are independent: words do not cross them.

@@ -1,0 +1,78 @@
+#include "text/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "support/temp_dir.h"
+#include "text/golden.h"
+
+namespace stemma {
+namespace {
+
+TEST(BpeTrainer, MakesTheMergesOfTheReference) {
+  const Json file = golden("train.json");
+  const std::string& prose = file.at(size_t{0}).at("prose").as_string();
+  const std::string_view texts[] = {prose, std::string_view(prose).substr(0, 400),
+                                    "aaaa aaa aa abababab\n"};
+  TempDir directory;
+  for (size_t i = 1; i < file.size(); ++i) {
+    const Json& want = file.at(i);
+    BpeTraining options;
+    options.vocab_size = static_cast<int>(want.at("size").as_int());
+    options.min_frequency = want.at("frequency").as_int();
+    options.special_tokens = {"<|endoftext|>", "<pad>"};
+    const Tokenizer tokenizer = train_byte_bpe(texts, options);
+    EXPECT_EQ(tokenizer.vocab_size(), want.at("tokens").as_int());
+    tokenizer.save(directory / "t");
+    const Json model = Json::parse_file(directory / "t" / "tokenizer.json").at("model");
+    const auto& merges = want.at("merges").items();
+    ASSERT_EQ(model.at("merges").size(), merges.size());
+    for (size_t m = 0; m < merges.size(); ++m)
+      EXPECT_EQ(model.at("merges").at(m).at(size_t{0}).as_string() + " " +
+                    model.at("merges").at(m).at(1).as_string(),
+                merges[m].as_string());
+  }
+}
+
+TEST(BpeTrainer, ResultEncodesAndComesBackFromDisk) {
+  const std::string_view texts[] = {"the lamp and the light and the lamp", "the light"};
+  const Tokenizer tokenizer = train_byte_bpe(texts, {.vocab_size = 300});
+  TempDir directory;
+  tokenizer.save(directory / "t");
+  const Tokenizer loaded = Tokenizer::load(directory / "t");
+  const std::string text = "the lamp, <|endoftext|> caf\u00e9\n";
+  EXPECT_EQ(loaded.encode(text).ids, tokenizer.encode(text).ids);
+  EXPECT_EQ(loaded.decode(loaded.encode(text).ids, false), text);
+  EXPECT_EQ(loaded.special().eos, 0);
+  EXPECT_TRUE(loaded.is_special(0));
+  EXPECT_EQ(loaded.token(0), "<|endoftext|>");
+}
+
+TEST(BpeTrainer, OrderOfTextsDoesNotMatter) {
+  const std::string_view forth[] = {"abc abd", "bcd bce", "cde"},
+                         back[] = {"cde", "bcd bce", "abc abd"};
+  const Tokenizer a = train_byte_bpe(forth, {.vocab_size = 280});
+  const Tokenizer b = train_byte_bpe(back, {.vocab_size = 280});
+  ASSERT_EQ(a.vocab_size(), b.vocab_size());
+  for (int32_t id = 0; id < a.vocab_size(); ++id) EXPECT_EQ(a.token(id), b.token(id));
+}
+
+TEST(BpeTrainer, StopsWhenNothingIsLeftToMerge) {
+  int last = -1;
+  BpeTraining options;
+  options.progress = [&](int done, int total) {
+    EXPECT_LE(done, total);
+    last = done;
+  };
+  const std::string_view texts[] = {"ab"};
+  const Tokenizer tokenizer = train_byte_bpe(texts, options);
+  EXPECT_EQ(tokenizer.vocab_size(), 1 + 256 + 1);
+  EXPECT_EQ(last, 258);
+}
+
+TEST(BpeTrainer, RefusesSizesOutOfRange) {
+  EXPECT_THROW(train_byte_bpe(std::span<const std::string_view>(), {.vocab_size = -1}), Error);
+}
+
+}  // namespace
+}  // namespace stemma

@@ -1,6 +1,7 @@
 #include "ops/linear.h"
 
 #include <deque>
+#include <thread>
 
 #include "ops/driver.h"
 
@@ -48,6 +49,28 @@ TEST(WeightPacks, FollowTheWeightAfterABump) {
   w.data<float>()[0] = 5;
   packs.bump();
   EXPECT_EQ(linear(c, x, w, {}, &packs).item(), 13);
+}
+
+TEST(WeightPacks, MayBeFilledBySeveralThreads) {
+  Team team(1);
+  Pool pool;
+  Ctx c{.team = &team, .pool = &pool};
+  std::vector<float> values(300);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7);
+  const Tensor x = Tensor::from<float>(c, values, {10, 30});
+  const Tensor w = Tensor::from<float>(c, values, {10, 30});
+  const std::vector<float> want = linear(c, x, w).to_vector<float>();
+  WeightPacks packs;
+  std::vector<std::vector<float>> got(4);
+  std::vector<std::thread> threads;
+  for (auto& result : got)
+    threads.emplace_back([&] {
+      Team own(1);
+      Ctx mine{.team = &own, .pool = &pool};
+      result = linear(mine, x, w, {}, &packs).to_vector<float>();
+    });
+  for (auto& thread : threads) thread.join();
+  for (const auto& result : got) EXPECT_EQ(result, want);
 }
 
 TEST(Linear, RefusesShapesThatDoNotFit) {

@@ -12,9 +12,9 @@
 namespace stemma::bench {
 
 void report(Ctx& c, const std::string& what, double operations, const std::function<void()>& f) {
-  const double before = fma_peak(*c.team);
+  const double before = fma_peak(*c.team, 0.1);
   const double rate = operations / best_time(0.15, f);
-  const double peak = (before + fma_peak(*c.team)) / 2;
+  const double peak = (before + fma_peak(*c.team, 0.1)) / 2;
   std::printf("%d threads  %-48s %7.1f GFLOP/s  %4.2f of %.0f\n", c.team->size(), what.c_str(),
               rate * 1e-9, rate / peak, peak * 1e-9);
   std::fflush(stdout);

@@ -31,9 +31,9 @@ struct Cut {
 
 int64_t panels_per_task(int64_t rows, int64_t row_blocks, int64_t k, int64_t panels) {
   const int64_t worth = ceil_div(kTaskWork, std::max<int64_t>(1, rows * k * kColumns));
-  // Each task packs its rows anew: a wide run of panels where there are enough tasks without.
-  const int64_t wide = row_blocks * panels >= 8 * 12 ? 12 : 6;
-  return std::max(worth, rows < 8 ? int64_t{4} : wide);
+  if (rows < 8) return std::max<int64_t>(worth, 4);
+  // Each task packs its rows anew: a wide run of panels, as long as some sixteen tasks are left.
+  return std::max(worth, std::clamp<int64_t>(row_blocks * panels / 16, 6, 48));
 }
 
 float* floats(const Buffer& buffer) { return reinterpret_cast<float*>(buffer.get()); }

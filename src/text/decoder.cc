@@ -153,7 +153,6 @@ class Sequence : public Decoder {
 }  // namespace
 
 std::unique_ptr<Decoder> parse_decoder(const Json& json, std::string_view where) {
-  if (json.is_null()) return nullptr;
   const std::string& type = json.at("type").as_string();
   if (type == "ByteLevel") return std::make_unique<ByteLevel>();
   if (type == "WordPiece") return std::make_unique<WordPiece>(json);

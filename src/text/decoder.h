@@ -22,7 +22,7 @@ class Decoder {
   virtual size_t settled(std::span<const std::string> tokens) const { return tokens.size(); }
 };
 
-// Of the JSON of one decoder; null gives nullptr.
+// Of the JSON of one decoder.
 std::unique_ptr<Decoder> parse_decoder(const Json& json, std::string_view where);
 
 }  // namespace stemma

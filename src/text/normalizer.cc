@@ -175,7 +175,6 @@ class Sequence : public Normalizer {
 }  // namespace
 
 std::unique_ptr<Normalizer> parse_normalizer(const Json& json, std::string_view where) {
-  if (json.is_null()) return nullptr;
   const std::string& type = json.at("type").as_string();
   if (type == "BertNormalizer") return std::make_unique<Bert>(json);
   if (type == "NFC") return std::make_unique<UnicodeForm>(unicode::Form::nfc);

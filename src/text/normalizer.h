@@ -19,7 +19,7 @@ class Normalizer {
   virtual bool leaves_alone(std::string_view) const { return false; }
 };
 
-// Of the JSON of one normalizer; null gives nullptr.
+// Of the JSON of one normalizer.
 std::unique_ptr<Normalizer> parse_normalizer(const Json& json, std::string_view where);
 
 }  // namespace stemma

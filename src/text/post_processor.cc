@@ -214,7 +214,6 @@ class Sequence : public PostProcessor {
 }  // namespace
 
 std::unique_ptr<PostProcessor> parse_post_processor(const Json& json, std::string_view where) {
-  if (json.is_null()) return nullptr;
   const std::string& type = json.at("type").as_string();
   if (type == "TemplateProcessing") return std::make_unique<Template>(json, where);
   if (type == "BertProcessing") return std::make_unique<Bert>(json, where);

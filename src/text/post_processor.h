@@ -34,7 +34,7 @@ class PostProcessor {
   virtual void apply(std::vector<Draft>& drafts, bool special_tokens) const = 0;
 };
 
-// Of the JSON of one post-processor; null gives nullptr.
+// Of the JSON of one post-processor.
 std::unique_ptr<PostProcessor> parse_post_processor(const Json& json, std::string_view where);
 
 }  // namespace stemma

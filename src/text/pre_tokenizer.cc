@@ -254,7 +254,6 @@ class Sequence : public PreTokenizer {
 }  // namespace
 
 std::unique_ptr<PreTokenizer> parse_pre_tokenizer(const Json& json, std::string_view where) {
-  if (json.is_null()) return nullptr;
   const std::string& type = json.at("type").as_string();
   if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
   if (type == "ByteLevel") return std::make_unique<ByteLevel>(json);

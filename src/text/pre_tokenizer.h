@@ -19,7 +19,7 @@ class PreTokenizer {
   virtual void apply(PreTokens& text) const = 0;
 };
 
-// Of the JSON of one pre-tokenizer; null gives nullptr.
+// Of the JSON of one pre-tokenizer.
 std::unique_ptr<PreTokenizer> parse_pre_tokenizer(const Json& json, std::string_view where);
 
 }  // namespace stemma

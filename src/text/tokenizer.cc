@@ -42,18 +42,30 @@ constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 
 Tokenizer::Impl::Impl(const Json& json, std::string_view place) : where(place), file(json) {
   check(json.is_object(), "[", where, "] a tokenizer is a JSON object");
-  const std::string version = json.get("version", "1.0");
-  if (version != "1.0") fail(Code::kUnsupported, "[", where, "] version ", version, " is not 1.0");
-  normalizer = parse_normalizer(member(json, "normalizer"), where);
-  pre_tokenizer = parse_pre_tokenizer(member(json, "pre_tokenizer"), where);
-  model = parse_model(json.at("model"), where);
-  post_processor = parse_post_processor(member(json, "post_processor"), where);
-  decoder = parse_decoder(member(json, "decoder"), where);
-  if (const Json& list = member(json, "added_tokens"); !list.is_null()) {
+  if (const Json& version = member(json, "version");
+      !version.is_null() && !(version == Json("1.0")))
+    fail(Code::kUnsupported, "[", where, "] version ", version.dump(), " is not \"1.0\"");
+  // Errors of the JSON reader do not know which file and which part they are about.
+  const auto part = [&](std::string_view key, auto parse) {
+    try {
+      if (const Json& value = member(json, key); !value.is_null()) parse(value);
+    } catch (const Error& error) {
+      constexpr std::string_view kReader = "[json] ";
+      if (!error.message().starts_with(kReader)) throw;
+      fail(error.code(), "[", where, "] ", key, ": ", error.message().substr(kReader.size()));
+    }
+  };
+  part("normalizer", [&](const Json& j) { normalizer = parse_normalizer(j, where); });
+  part("pre_tokenizer", [&](const Json& j) { pre_tokenizer = parse_pre_tokenizer(j, where); });
+  part("model", [&](const Json& j) { model = parse_model(j, where); });
+  part("post_processor", [&](const Json& j) { post_processor = parse_post_processor(j, where); });
+  part("decoder", [&](const Json& j) { decoder = parse_decoder(j, where); });
+  check(model != nullptr, "[", where, "] has no model");
+  part("added_tokens", [&](const Json& j) {
     std::vector<AddedToken> tokens;
-    for (const Json& token : list.items()) tokens.push_back(parse_added_token(token));
+    for (const Json& token : j.items()) tokens.push_back(parse_added_token(token));
     added.add(tokens, model->vocab(), normalizer.get(), where);
-  }
+  });
 }
 
 void Tokenizer::Impl::read_roles(const Json& names) {

@@ -73,10 +73,10 @@ Code code_of(const std::string& pattern) {
 
 TEST(Regex, RefusesWhatItCannotRunExactly) {
   for (const char* pattern :
-       {R"((a)\1)",       R"(\K)",        R"(\R)",     R"(\X)",      R"(\G)",
-        R"([[:alpha:]])", R"(\p{Greek})", R"(\pL)",    "(?i)a",      "(?m:.)",
-        "(?<n>a)",        "(?#c)a",       R"((?i:é))", R"((?i:ss))", R"((?i:st))",
-        R"((?i:\p{Lu}))", R"((?i:[^a]))", "(?<=a+)b",  "(?=a)*",     R"([a-\d])",
+       {R"((a)\1)",       R"(\K)",        R"(\R)",         R"(\X)",      R"(\G)",
+        R"([[:alpha:]])", R"(\p{Greek})", R"(\pL)",        "(?i)a",      "(?m:.)",
+        "(?<n>a)",        "(?#c)a",       "(?i:\xc3\xa9)", R"((?i:ss))", R"((?i:st))",
+        R"((?i:\p{Lu}))", R"((?i:[^a]))", "(?<=a+)b",      "(?=a)*",     R"([a-\d])",
         R"([\d-a])",      "a{5000}"})
     EXPECT_EQ(code_of(pattern), Code::kUnsupported) << pattern;
 }

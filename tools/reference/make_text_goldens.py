@@ -40,7 +40,7 @@ winter the storms came; in summer the children of the village rowed out to him a
 didn't believe all of them. There were 12 ships in the first story, 365 in the second, and 1,048,576 in the
 last one, which he told in 1987. Nobody counted. They're grown now, and their children row out to the rock,
 and the lamp has long been electric. What we'll tell them is up to us: the keeper's books are in the museum.
-Der Leuchtturmwärter schrieb jeden Abend. Le gardien écrivait chaque soir. 灯台守は毎晩書いた。
+Der Leuchtturmw\u00e4rter schrieb jeden Abend. Le gardien \u00e9crivait chaque soir. \u706f\u53f0\u5b88\u306f\u6bce\u6669\u66f8\u3044\u305f\u3002
 def lamp(hours):
     if hours >= 24:
         return "always"

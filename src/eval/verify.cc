@@ -351,6 +351,7 @@ class CaseRun {
 
   static OptimizerSpec optimizer_spec(const Json& file) {
     const Json& given = file.at("optimizer");
+    // The key is not fixed by the format: both spellings are met.
     const std::string kind = given.get("kind", given.get("name", "adamw").c_str());
     if (kind != "adamw") fail(Code::kUnsupported, "[train] optimizer ", kind, " is not supported");
     OptimizerSpec spec;

@@ -111,7 +111,6 @@ STEMMA_FAMILY(bert, "post-norm bidirectional encoder, learned positions", "BertM
               "JinaBertModel", "JinaBertForMaskedLM") {
   refuse_dialects(config, architecture);
   const int width = integer(config, "hidden_size", 768);
-  const int layers = integer(config, "num_hidden_layers", 12);
   const Norm norm{NormKind::layer, config.get("layer_norm_eps", 1e-12)};
   const Activation act = activation_from_name(config.get("hidden_act", "gelu"));
 
@@ -135,8 +134,7 @@ STEMMA_FAMILY(bert, "post-norm bidirectional encoder, learned positions", "BertM
   spec.embed.position = LearnedPositions{spec.max_positions};
   spec.embed.types = integer(config, "type_vocab_size", 2);
   spec.embed.norm = norm;
-  spec.encoder =
-      StackSpec{std::vector<BlockSpec>(static_cast<size_t>(layers), block), std::nullopt};
+  spec.encoder = StackSpec{std::vector<BlockSpec>(layer_count(config, 12), block), std::nullopt};
   spec.heads = heads(config, architecture, act, norm);
   spec.ties.lm_head = config.get("tie_word_embeddings", true);
   spec.init_std = config.get("initializer_range", 0.02);

@@ -1,10 +1,12 @@
 #include "families/config.h"
 
 #include <cmath>
-#include <limits>
 
 namespace stemma {
 namespace {
+
+constexpr int64_t kLargestSize = 1 << 24;
+constexpr int kMostLayers = 4096;
 
 const Json* present(const Json& object, std::string_view key) {
   const Json* found = object.find(key);
@@ -26,9 +28,16 @@ double required(const Json& object, std::string_view key, std::string_view kind)
 
 int integer(const Json& config, std::string_view key, int fallback) {
   const int64_t value = config.get(key, int64_t{fallback});
-  check(value > 0 && value <= std::numeric_limits<int32_t>::max(), "[config.json] ", key, " is ",
-        value, ", which is not a size");
+  check(value > 0 && value <= kLargestSize, "[config.json] ", key, " is ", value,
+        ", which is not a size between 1 and ", kLargestSize);
   return static_cast<int>(value);
+}
+
+size_t layer_count(const Json& config, int fallback) {
+  const int layers = integer(config, "num_hidden_layers", fallback);
+  check(layers <= kMostLayers, "[config.json] num_hidden_layers is ", layers, ", more than ",
+        kMostLayers);
+  return static_cast<size_t>(layers);
 }
 
 int head_size(const Json& config, int width, int heads) {

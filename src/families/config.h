@@ -9,8 +9,10 @@
 
 namespace stemma {
 
-// A positive int of a sane size (at most 2^31 - 1); an Error names the key otherwise.
+// A size: from 1 to 2^24, so that products of sizes fit; an Error names the key otherwise.
 int integer(const Json& config, std::string_view key, int fallback);
+// num_hidden_layers, at most 4096.
+size_t layer_count(const Json& config, int fallback);
 // head_dim where given, else width / heads, which must divide.
 int head_size(const Json& config, int width, int heads);
 double inverse_sqrt(int n);

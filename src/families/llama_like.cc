@@ -12,7 +12,6 @@ bool ends_with(std::string_view s, std::string_view ending) { return s.ends_with
 ModelSpec llama_like(const Json& config, std::string_view architecture,
                      const LlamaDefaults& defaults) {
   const int width = integer(config, "hidden_size", 4096);
-  const int layers = integer(config, "num_hidden_layers", 32);
   const Norm norm{NormKind::rms, config.get("rms_norm_eps", defaults.eps)};
 
   Attention attention;
@@ -43,7 +42,7 @@ ModelSpec llama_like(const Json& config, std::string_view architecture,
   spec.embed.vocab = integer(config, "vocab_size", defaults.vocab);
   spec.embed.width = width;
   spec.embed.padding_id = padding_id(config, defaults.padding_id, spec.embed.vocab);
-  spec.decoder = StackSpec{std::vector<BlockSpec>(static_cast<size_t>(layers), block), norm};
+  spec.decoder = StackSpec{std::vector<BlockSpec>(layer_count(config, 32), block), norm};
   spec.ties.lm_head = config.get("tie_word_embeddings", false);
   spec.init_std = config.get("initializer_range", 0.02);
   if (ends_with(architecture, "ForCausalLM")) {

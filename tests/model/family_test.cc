@@ -74,7 +74,8 @@ TEST(Family, BadSizesAreErrors) {
         R"({"model_type": "llama", "hidden_size": 30, "num_attention_heads": 7})",
         R"({"model_type": "llama", "num_attention_heads": 32, "num_key_value_heads": 5})",
         R"({"model_type": "bert", "vocab_size": 99999999999})",
-        R"({"model_type": "bert", "vocab_size": "many"})"})
+        R"({"model_type": "bert", "vocab_size": "many"})",
+        R"({"model_type": "qwen3", "num_hidden_layers": 2000000})"})
     EXPECT_THROW(resolve(Json::parse(config)), Error) << config;
 }
 

@@ -18,6 +18,7 @@ def layer(name, *below):
     BELOW[name] = sorted({b for direct in below for b in [direct, *BELOW[direct]]})
 
 
+layer("hub", "base")
 layer("tensor", "base")
 layer("autograd", "tensor")
 layer("simd", "base")
@@ -31,7 +32,7 @@ layer("train", "model", "data")
 layer("run", "model", "text")
 layer("retrieve", "run")
 layer("eval", "run", "train", "retrieve")
-layer("cli", "eval")
+layer("cli", "eval", "hub")
 
 # A family is data: it sees specs, rules and JSON, and its own folder's helpers.
 FAMILY_MAY = ("families/", "model/family.h", "model/spec.h", "model/weight_rules.h", "base/json.h")
@@ -40,6 +41,7 @@ FAMILY_MAY = ("families/", "model/family.h", "model/spec.h", "model/weight_rules
 THIRD_PARTY = {
     "hwy/": ("src/simd/", "src/ops/", "src/gemm/", "bench/"),
     "CLI/": ("src/cli/main.cc",),
+    "curl/": ("src/hub/http.cc",),
     "toml++/": ("src/train/recipe.cc",),
     "gtest/": ("tests/",),
 }

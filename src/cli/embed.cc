@@ -3,6 +3,7 @@
 
 #include "cli/progress.h"
 #include "cli/verb.h"
+#include "hub/cache.h"
 
 namespace stemma::cli {
 namespace {
@@ -12,14 +13,15 @@ struct Embed {
   std::vector<std::string> files;
 
   void declare(Options& o) {
-    o.add("model", model, "Directory of the model (sentence-transformers or plain encoder)", true);
+    o.add("model", model,
+          "An embedding model (sentence-transformers or plain encoder): directory or name", true);
     o.add("files", files, "Files of texts, one a line (default: standard input)");
     o.footer("Example: echo 'a small house' | stemma embed all-MiniLM-L6-v2 --json");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
-    const Embedder embedder = Embedder::load(c, model);
+    const Embedder embedder = Embedder::load(c, resolve_model(model));
     const std::vector<std::string> texts = read_lines(files);
     std::vector<float> vectors;
     {

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "cli/verb.h"
+#include "hub/cache.h"
 #include "model/checkpoint.h"
 #include "run/score.h"
 
@@ -13,7 +14,7 @@ struct Fill {
   int top = 5;
 
   void declare(Options& o) {
-    o.add("model", model, "Directory of a masked language model", true);
+    o.add("model", model, "A masked language model: directory or name", true);
     o.add("text", text, "A text with the model's mask token in it (default: standard input)");
     o.add("--top", top, "Candidates for each mask");
     o.footer("Example: stemma fill bert-base-uncased 'Paris is the [MASK] of France.'");
@@ -22,8 +23,9 @@ struct Fill {
   int run(Session& session) {
     if (top < 1) fail(Code::kUsage, "[fill] --top must be at least 1");
     Ctx c = session.engine.ctx();
-    const Checkpoint checkpoint = load_checkpoint(c, model);
-    const Tokenizer tokenizer = Tokenizer::load(model);
+    const std::filesystem::path directory = resolve_model(model);
+    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    const Tokenizer tokenizer = Tokenizer::load(directory);
     const auto mask = tokenizer.special().mask;
     check(mask.has_value(), "[fill] the tokenizer of ", model, " has no mask token");
     const std::vector<std::string> texts =

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "cli/verb.h"
+#include "hub/cache.h"
 #include "model/checkpoint.h"
 
 namespace stemma::cli {
@@ -37,7 +38,7 @@ struct Generate {
   bool no_stream = false, ignore_eos = false;
 
   void declare(Options& o) {
-    o.add("model", model, "Directory of the model", true);
+    o.add("model", model, "A model: directory or name", true);
     o.add("prompt", prompt, "The text to go on from (default: standard input)");
     o.add("--ids", ids, "Token ids instead of a text: 1,15043,29892");
     o.add("--max-new-tokens,-n", max_new_tokens, "Most tokens to generate");
@@ -55,12 +56,13 @@ struct Generate {
     o.add("--no-stream", no_stream, "Print the text when it is complete");
     o.footer(
         "Defaults come from the model's generation_config.json. Examples:\n"
-        "  stemma generate qwen3-0.6b 'Once upon a time' -n 64\n"
-        "  stemma generate qwen3-0.6b 'Once upon a time' --temperature 0.8 --top-p 0.95 --seed 7");
+        "  stemma generate Qwen/Qwen3-0.6B 'Once upon a time' -n 64\n"
+        "  stemma generate Qwen/Qwen3-0.6B 'Once upon a time' --temperature 0.8 --top-p 0.95 "
+        "--seed 7");
   }
 
-  GenerateOptions options(const Json& config) const {
-    GenerateOptions g = generation_defaults(model, config);
+  GenerateOptions options(const std::filesystem::path& directory, const Json& config) const {
+    GenerateOptions g = generation_defaults(directory, config);
     if (max_new_tokens < 1) fail(Code::kUsage, "[generate] --max-new-tokens must be at least 1");
     if (beams < 1) fail(Code::kUsage, "[generate] --beams must be at least 1");
     g.max_new_tokens = max_new_tokens;
@@ -91,13 +93,14 @@ struct Generate {
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
-    const Checkpoint checkpoint = load_checkpoint(c, model);
-    const GenerateOptions g = options(checkpoint.config);
+    const std::filesystem::path directory = resolve_model(model);
+    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    const GenerateOptions g = options(directory, checkpoint.config);
     std::optional<Tokenizer> tokenizer;
     Ints input = parse_ids(ids);
     // Ids suffice where a directory has no tokenizer; a text needs one.
     try {
-      tokenizer = Tokenizer::load(model);
+      tokenizer = Tokenizer::load(directory);
     } catch (const Error&) {
       if (input.empty()) throw;
     }

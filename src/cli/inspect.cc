@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "cli/verb.h"
+#include "hub/cache.h"
 #include "model/checkpoint.h"
 #include "model/fields.h"
 
@@ -46,13 +47,13 @@ struct Inspect {
   bool tensors = false;
 
   void declare(Options& o) {
-    o.add("model", model, "Directory of the model, or a config.json", true);
+    o.add("model", model, "A model (directory or name), or a config.json", true);
     o.add("--tensors", tensors, "List every parameter with its published name and shape");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
-    const std::filesystem::path path = model;
+    const std::filesystem::path path = resolve_model(model);
     const bool weights = std::filesystem::is_directory(path);
     const Checkpoint checkpoint =
         weights ? load_checkpoint(c, path) : empty_checkpoint(Json::parse_file(path));

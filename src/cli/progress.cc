@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <utility>
@@ -20,10 +21,11 @@ std::string duration(double seconds) {
   return text;
 }
 
-Progress::Progress(std::string label, std::string unit, size_t total)
+Progress::Progress(std::string label, std::string unit, size_t total, size_t begin)
     : label_(std::move(label)),
       unit_(std::move(unit)),
       total_(total),
+      first_(begin),
       terminal_(isatty(STDERR_FILENO) != 0),
       begin_(std::chrono::steady_clock::now()),
       last_(begin_) {}
@@ -40,9 +42,12 @@ void Progress::update(size_t done) {
   last_ = now;
   shown_ = true;
   constexpr int kWidth = 30;
-  const double part = static_cast<double>(done) / static_cast<double>(total_);
+  const double part = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
   const int filled = static_cast<int>(part * kWidth);
-  const double left = done ? elapsed * (1 / part - 1) : 0;
+  const double left = done > first_
+                          ? elapsed * static_cast<double>(total_ - std::min(done, total_)) /
+                                static_cast<double>(done - first_)
+                          : 0;
   std::fprintf(stderr, "\r%s [%s%s] %zu/%zu %s, %s left\033[K", label_.c_str(),
                std::string(static_cast<size_t>(filled), '=').c_str(),
                std::string(static_cast<size_t>(kWidth - filled), ' ').c_str(), done, total_,

@@ -10,14 +10,14 @@ namespace stemma::cli {
 
 class Progress {
  public:
-  // `unit` is what is counted: "texts", "tokens".
-  Progress(std::string label, std::string unit, size_t total);
+  // `unit` is what is counted: "texts", "tokens". `begin`: how many were done before.
+  Progress(std::string label, std::string unit, size_t total, size_t begin = 0);
   ~Progress();  // clears the line
   void update(size_t done);
 
  private:
   std::string label_, unit_;
-  size_t total_;
+  size_t total_, first_;
   bool shown_ = false, terminal_;
   std::chrono::steady_clock::time_point begin_, last_;
 };

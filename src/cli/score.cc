@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "cli/verb.h"
+#include "hub/cache.h"
 #include "model/checkpoint.h"
 
 namespace stemma::cli {
@@ -15,15 +16,16 @@ struct ScoreVerb {
   std::vector<std::string> files;
 
   void declare(Options& o) {
-    o.add("model", model, "Directory of a causal model", true);
+    o.add("model", model, "A causal model: directory or name", true);
     o.add("files", files, "Files, each scored as one text (default: each line of standard input)");
     o.footer("Log-probabilities are natural; the first token has none.");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
-    const Checkpoint checkpoint = load_checkpoint(c, model);
-    const Tokenizer tokenizer = Tokenizer::load(model);
+    const std::filesystem::path directory = resolve_model(model);
+    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    const Tokenizer tokenizer = Tokenizer::load(directory);
     std::vector<std::string> texts;
     if (files.empty()) texts = read_lines({});
     for (const std::string& file : files) texts.push_back(read_file(file));

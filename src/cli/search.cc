@@ -5,21 +5,21 @@
 
 #include "cli/progress.h"
 #include "cli/verb.h"
-#include "model/cache.h"
+#include "hub/cache.h"
 
 namespace stemma::cli {
 namespace {
 
 struct Search {
   std::vector<std::string> files;
-  std::string query, model;
+  std::string query, model = "all-MiniLM-L6-v2";
   int top = 5;
 
   void declare(Options& o) {
     o.add("files", files, "Files or directories to search", true);
     o.add("--query,-q", query, "What to look for, in plain words", true);
     o.add("--model,-m", model,
-          "Directory of an embedding model (default: all-MiniLM-L6-v2 from the caches)");
+          "An embedding model: a directory or a name (default: all-MiniLM-L6-v2)");
     o.add("--top", top, "How many passages");
     o.footer("Example: stemma search docs README.md --query 'how do I add an op?'");
   }
@@ -27,10 +27,10 @@ struct Search {
   int run(Session& session) {
     if (top < 1) fail(Code::kUsage, "[search] --top must be at least 1");
     Ctx c = session.engine.ctx();
-    if (model.empty()) model = default_model();
+    const std::filesystem::path directory = resolve_model(model);
     const std::vector<Passage> passages = read_passages(files);
     check(!passages.empty(), "[search] the files hold no text");
-    const Embedder embedder = Embedder::load(c, model);
+    const Embedder embedder = Embedder::load(c, directory);
     std::vector<Hit> hits;
     {
       Progress progress("search", "passages", passages.size() + 1);
@@ -50,15 +50,6 @@ struct Search {
       session.print("       " + indented(p.text) + "\n");
     }
     return 0;
-  }
-
-  static std::string default_model() {
-    const auto found = find_cached_model("sentence-transformers", "all-MiniLM-L6-v2");
-    if (!found)
-      fail(Code::kNotFound,
-           "[search] all-MiniLM-L6-v2 is in no cache of this machine: name a model with "
-           "--model DIR, or run ./quickstart, which fetches it");
-    return found->string();
   }
 
   // At most a few lines, set off from the left.

@@ -33,8 +33,8 @@ Merges parse_merges(const Json& json, std::string_view where) {
 }
 
 std::unique_ptr<Model> parse_bpe(const Json& json, std::string_view where) {
-  check(json.get("dropout", 0.0) == 0.0, "[", where,
-        "] BPE dropout belongs to training and is not built; set it to null");
+  if (json.get("dropout", 0.0) != 0.0)
+    fail(Code::kUnsupported, "[", where, "] BPE dropout is not built; null turns it off");
   BpeOptions options;
   if (const Json* unk = json.find("unk_token"); unk != nullptr && !unk->is_null())
     options.unk_token = unk->as_string();

@@ -67,7 +67,9 @@ class CliOptions : public Options {
   }
   void add(const char* name, std::vector<std::string>& values, const char* help,
            bool required) override {
-    app_.add_option(name, values, help)->required(required);
+    auto* option = app_.add_option(name, values, help)->required(required);
+    // An option takes one value each time it is given; what follows may be a positional argument.
+    if (name[0] == '-') option->allow_extra_args(false);
   }
   void add(const char* name, int& value, const char* help) override { number(name, value, help); }
   void add(const char* name, uint64_t& value, const char* help) override {

@@ -112,6 +112,11 @@ TEST(Cli, GenerateTakesIdsAndIsReproducible) {
   EXPECT_EQ(run(sampled + "7").objects().at(0).at("ids").size(), 9u);
 }
 
+TEST(Cli, AnOptionGivenTwiceLeavesThePositionalArgumentsAlone) {
+  const Result r = run("generate --stop x --stop y " + kCases + "llama/causal/model --ids 60 -n 3");
+  EXPECT_EQ(r.status, 0) << r.err;
+}
+
 TEST(Cli, VerifyReportsEachResult) {
   const Result good = run("verify --json " + kCases + "qwen3/causal");
   EXPECT_EQ(good.status, 0) << good.err;

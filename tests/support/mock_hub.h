@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -33,9 +35,10 @@ struct MockRequest {
 
 struct MockAnswer {
   int status = 200;
-  std::map<std::string, std::string> headers{};
+  std::map<std::string, std::string> headers{};  // an empty value: the header is not sent
   std::string body{};
   size_t send = std::string::npos;     // bytes of the body to send before hanging up
+  std::chrono::milliseconds delay{0};  // before the first byte
   std::chrono::milliseconds pause{0};  // between pieces of 4 KiB
 };
 
@@ -96,7 +99,9 @@ class MockServer {
       const std::lock_guard lock(mutex_);
       requests_.push_back(request);
     }
-    answer(fd, request, handler_(request));
+    const MockAnswer ready = handler_(request);
+    rest(ready.delay);
+    answer(fd, request, ready);
     ::close(fd);
   }
 
@@ -120,14 +125,22 @@ class MockServer {
     std::string head = cat("HTTP/1.1 ", a.status, " Mock\r\nConnection: close\r\n");
     if (!a.headers.contains("Content-Length"))
       head += cat("Content-Length: ", a.body.size(), "\r\n");
-    for (const auto& [name, value] : a.headers) head += cat(name, ": ", value, "\r\n");
+    for (const auto& [name, value] : a.headers)
+      if (!value.empty()) head += cat(name, ": ", value, "\r\n");
     if (!send_all(fd, head + "\r\n") || request.method == "HEAD") return;
     const std::string_view body = std::string_view(a.body).substr(0, a.send);
     constexpr size_t kPiece = 4096;
     for (size_t at = 0; at < body.size() && !stopping_; at += kPiece) {
       if (!send_all(fd, body.substr(at, kPiece))) return;
-      if (a.pause.count() > 0) std::this_thread::sleep_for(a.pause);
+      rest(a.pause);
     }
+  }
+
+  // Sleeps, but not beyond the end.
+  void rest(std::chrono::milliseconds time) const {
+    constexpr std::chrono::milliseconds kStep{5};
+    for (; time.count() > 0 && !stopping_; time -= kStep)
+      std::this_thread::sleep_for(std::min(time, kStep));
   }
 
   static bool send_all(int fd, std::string_view bytes) {

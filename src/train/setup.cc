@@ -148,6 +148,10 @@ void check_fit(Setup& setup, const Recipe& recipe) {
     setup.notes.push_back(
         "the tokenizer has no end-of-text token: the model will never learn to "
         "stop");
+  if (!from_scratch(recipe) && !recipe.tokenizer.empty())
+    setup.notes.push_back(cat("tokenizer \"", recipe.tokenizer,
+                              "\" replaces the checkpoint's own: unless both number the same "
+                              "tokens alike, what the model knows of them is lost"));
   if (!setup.checkpoint.fresh.empty())
     setup.notes.push_back(cat(setup.checkpoint.fresh.size(),
                               " parameters are not in the checkpoint and start at random: ",

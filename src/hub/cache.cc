@@ -1,7 +1,6 @@
 #include "hub/cache.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -10,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "hub/environment.h"
 #include "hub/lock.h"
 
 namespace stemma {
@@ -19,21 +19,9 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kFolderPrefix = "models--";
 
-fs::path home() {
-  const char* value = std::getenv("HOME");
-  return value && *value ? fs::path(value) : fs::path("/");
+fs::path cache_home() {
+  return path_variable("XDG_CACHE_HOME", path_variable("HOME", "/") / ".cache");
 }
-
-// Python expands a leading tilde in these variables.
-fs::path from_environment(const char* name, const fs::path& fallback) {
-  const char* value = std::getenv(name);
-  if (!value || !*value) return fallback;
-  const std::string_view text = value;
-  if (text == "~") return home();
-  return text.starts_with("~/") ? home() / text.substr(2) : fs::path(text);
-}
-
-fs::path cache_home() { return from_environment("XDG_CACHE_HOME", home() / ".cache"); }
 
 // "models--org--name".
 std::string folder_name(std::string_view repo) {
@@ -219,16 +207,14 @@ std::vector<FileLock> lock_all(const std::string& repo) {
 
 }  // namespace
 
-fs::path hugging_face_home() { return from_environment("HF_HOME", cache_home() / "huggingface"); }
+fs::path hugging_face_home() { return path_variable("HF_HOME", cache_home() / "huggingface"); }
 
 fs::path hub_cache() {
-  return from_environment("HF_HUB_CACHE",
-                          from_environment("HUGGINGFACE_HUB_CACHE", hugging_face_home() / "hub"));
+  return path_variable("HF_HUB_CACHE",
+                       path_variable("HUGGINGFACE_HUB_CACHE", hugging_face_home() / "hub"));
 }
 
-fs::path own_cache() {
-  return from_environment("STEMMA_CACHE", cache_home() / "stemma") / "models";
-}
+fs::path own_cache() { return path_variable("STEMMA_CACHE", cache_home() / "stemma") / "models"; }
 
 fs::path repo_folder(std::string_view repo) { return hub_cache() / folder_name(repo); }
 

@@ -2,30 +2,20 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <thread>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "hub/cache.h"
+#include "hub/environment.h"
 
 namespace stemma {
 namespace {
 
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
-bool is_true(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char ch) { return std::toupper(ch); });
-  return text == "1" || text == "ON" || text == "YES" || text == "TRUE";
-}
-
 void check_online() {
   for (const char* name : {"HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"})
-    check(!is_true(variable(name)), "[hub] ", name,
+    check(!switched_on(name), "[hub] ", name,
           " is set, so nothing is downloaded; `stemma models` lists what is here");
 }
 
@@ -41,9 +31,8 @@ std::string read_endpoint() {
 std::string read_token() {
   std::string token = variable("HF_TOKEN");
   if (token.empty()) {
-    const std::string named = variable("HF_TOKEN_PATH");
     const std::filesystem::path file =
-        named.empty() ? hugging_face_home() / "token" : std::filesystem::path(named);
+        path_variable("HF_TOKEN_PATH", hugging_face_home() / "token");
     constexpr size_t kLongest = 4096;
     std::error_code absent;
     if (std::filesystem::is_regular_file(file, absent)) token = read_file(file, kLongest);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "hub/cache.h"
+#include "hub/environment.h"
 #include "hub/lock.h"
 #include "hub/partial_file.h"
 
@@ -16,15 +17,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Puts a link to the blob where the snapshot wants the file; on a filesystem without links, the
-// blob itself.
+// Puts a link to the blob where the snapshot wants the file; where links are not to be had or not
+// wanted, the blob itself.
 void link_blob(const fs::path& blob, const fs::path& file) {
   fs::create_directories(file.parent_path());
   const fs::path target = blob.lexically_relative(file.parent_path());
   std::error_code error;
   if (fs::read_symlink(file, error) == target) return;
   fs::remove(file);
-  fs::create_symlink(target, file, error);
+  error = std::make_error_code(std::errc::not_supported);
+  if (!switched_on("HF_HUB_DISABLE_SYMLINKS")) fs::create_symlink(target, file, error);
   if (!error) return;
   check(error == std::errc::operation_not_permitted || error == std::errc::not_supported ||
             error == std::errc::operation_not_supported ||

@@ -5,10 +5,10 @@
 #endif
 
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 
 #include "base/error.h"
+#include "hub/environment.h"
 
 namespace stemma {
 namespace {
@@ -124,8 +124,8 @@ Http::Http(int seconds) : handle_(std::make_unique<Handle>()) {
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, handle_.get());
   // Certificates of one's own, where other tools look for them; libcurl asks no variable.
   for (const char* name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"})
-    if (const char* file = std::getenv(name); file && *file)
-      curl_easy_setopt(curl, CURLOPT_CAINFO, file);
+    if (const std::string file = variable(name); !file.empty())
+      curl_easy_setopt(curl, CURLOPT_CAINFO, file.c_str());
 }
 
 Http::~Http() {

@@ -402,6 +402,17 @@ TEST_F(Download, RenamedModelsAreFollowed) {
   EXPECT_EQ(read_file(resolve_model("old/name") / kWeights), hub.files.at(kWeights).content);
 }
 
+TEST_F(Download, WithoutLinksTheContentItselfLiesInTheSnapshot) {
+  HubHome::set("HF_HUB_DISABLE_SYMLINKS", "1");
+  pull();
+  ::unsetenv("HF_HUB_DISABLE_SYMLINKS");
+  EXPECT_FALSE(fs::is_symlink(snapshot() / kWeights));
+  expect_whole();
+  EXPECT_EQ(pull().received, 0u);
+  EXPECT_EQ(remove_model({"org/name", "main"}).models.size(), 1u);
+  EXPECT_FALSE(fs::exists(folder()));
+}
+
 TEST_F(Download, OnlyPickledWeights) {
   hub.files.erase(kWeights);
   EXPECT_TRUE(has(refusal(Code::kUnsupported), "without safetensors"));

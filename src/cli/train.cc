@@ -6,6 +6,7 @@
 
 #include "cli/progress.h"
 #include "cli/verb.h"
+#include "hub/cache.h"
 #include "train/trainer.h"
 
 namespace stemma::cli {
@@ -136,7 +137,10 @@ struct Train {
   }
 
   int run(Session& session) {
-    const Recipe parsed = read_recipe(recipe, overrides);
+    Recipe parsed = read_recipe(recipe, overrides);
+    // The recipe keeps the directory: a resumed run starts from the same revision.
+    if (std::string& model = parsed.model.path; !model.empty() && !model.ends_with(".json"))
+      model = resolve_model(model).string();
     std::optional<Engine> own;
     if (parsed.threads > 0) own.emplace(parsed.threads);
     Ctx c = (own ? *own : session.engine).ctx();

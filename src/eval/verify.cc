@@ -10,6 +10,7 @@
 #include "model/checkpoint.h"
 #include "run/embed.h"
 #include "run/generate.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 #include "train/objectives.h"
 #include "train/schedule.h"
@@ -392,13 +393,46 @@ class CaseRun {
 
   void text() {
     const Json rows = Json::parse_file(folder_ / "text.json");
-    const Tokenizer tokenizer = Tokenizer::load(model_directory());
+    // A directory may have a chat template and no tokenizer, or the other way round.
+    std::optional<Tokenizer> tokenizer;
     for (size_t i = 0; i < rows.size(); ++i)
-      attempt(cat("text.", i), [&] { text_row(cat("text.", i), tokenizer, rows.at(i)); });
+      attempt(cat("text.", i), [&] {
+        const std::string name = cat("text.", i);
+        if (rows.at(i).has("messages")) return chat_row(name, rows.at(i));
+        if (!tokenizer) tokenizer = Tokenizer::load(model_directory());
+        text_row(name, *tokenizer, rows.at(i));
+      });
+  }
+
+  void chat_row(const std::string& name, const Json& row) {
+    ChatInput input;
+    input.messages = row.at("messages");
+    if (const Json* tools = row.find("tools")) input.tools = *tools;
+    if (const Json* documents = row.find("documents")) input.documents = *documents;
+    if (const Json* variables = row.find("kwargs")) input.variables = *variables;
+    input.add_generation_prompt = row.get("add_generation_prompt", false);
+    if (const Json* error = row.find("error")) {
+      std::optional<std::string> message;
+      try {
+        ChatTemplate::load(model_directory()).render(input);
+      } catch (const Error& e) {
+        message = e.message();
+      }
+      const bool as_told = message && message->find(error->as_string()) != std::string::npos;
+      return equal(name + ".error", as_told ? 0 : 1, message.value_or("no error"));
+    }
+    const Rendered ours = ChatTemplate::load(model_directory()).render(input);
+    equal(name + ".rendered", differences(ours.text, row.at("rendered").as_string()), ours.text);
+    if (const Json* spans = row.find("generation")) {
+      std::vector<TextRange> expected;
+      for (const Json& span : spans->items())
+        expected.push_back({static_cast<size_t>(span.at(size_t{0}).as_int()),
+                            static_cast<size_t>(span.at(1).as_int())});
+      equal(name + ".generation", differences(ours.generation, expected), ours.text);
+    }
   }
 
   void text_row(const std::string& name, const Tokenizer& tokenizer, const Json& row) {
-    if (row.has("messages")) fail(Code::kUnsupported, "chat templates are not supported yet");
     const std::string& text = row.at("text").as_string();
     const Json* pair = row.find("pair");
     const Encoding ours = pair && !pair->is_null() ? tokenizer.encode_pair(text, pair->as_string())

@@ -1,6 +1,7 @@
 #include "text/added_tokens.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/error.h"
 
@@ -122,7 +123,7 @@ std::vector<int32_t> AddedTokens::ids() const {
 
 // Appends the pieces of `text`, which starts at byte `base` of the whole.
 void AddedTokens::cut_text(const TokenTrie& trie, std::string_view text, uint32_t base,
-                           std::vector<Piece>& pieces) const {
+                           const Accept& accept, std::vector<Piece>& pieces) const {
   const auto emit = [&](size_t begin, size_t end, int32_t id) {
     if (begin < end)
       pieces.push_back(
@@ -133,6 +134,7 @@ void AddedTokens::cut_text(const TokenTrie& trie, std::string_view text, uint32_
   while (trie.find(text, from, begin, end, id)) {
     from = end;
     const AddedToken& token = entries_.at(id).token;
+    if (accept && !accept(id, begin, end)) continue;
     if (token.single_word) {
       size_t before = begin;
       const bool joined = (begin > 0 && unicode::properties(utf8::previous(text, before)).word()) ||
@@ -155,9 +157,22 @@ void AddedTokens::cut_text(const TokenTrie& trie, std::string_view text, uint32_
   emit(done, text.size(), -1);
 }
 
-void AddedTokens::cut(std::string_view raw, const Normalizer* normalizer, PreTokens& text) const {
+namespace {
+// `accept` for places in a segment at byte `base` of the raw text; `align` as Normalized has it.
+AddedTokens::Accept shifted(const AddedTokens::Accept& accept, uint32_t base,
+                            std::span<const TextSpan> align) {
+  if (!accept) return nullptr;
+  return [&accept, base, align](int32_t id, size_t begin, size_t end) {
+    return align.empty() ? accept(id, base + begin, base + end)
+                         : accept(id, align[begin].begin, align[end - 1].end);
+  };
+}
+}  // namespace
+
+void AddedTokens::cut(std::string_view raw, const Normalizer* normalizer, const Accept& accept,
+                      PreTokens& text) const {
   std::vector<Piece> segments;
-  cut_text(raw_, raw, 0, segments);
+  cut_text(raw_, raw, 0, accept, segments);
 
   bool untouched = true;
   for (const Piece& segment : segments)
@@ -171,14 +186,15 @@ void AddedTokens::cut(std::string_view raw, const Normalizer* normalizer, PreTok
       if (segment.token >= 0)
         text.pieces.push_back(segment);
       else
-        cut_text(normal_, part, segment.begin, text.pieces);
+        cut_text(normal_, part, segment.begin, shifted(accept, segment.begin, {}), text.pieces);
       continue;
     }
     const auto base = static_cast<uint32_t>(text.owned.size());
     Normalized normal(part, segment.begin);
     if (segment.token < 0) {
       normalizer->apply(normal);
-      cut_text(normal_, normal.text(), base, text.pieces);
+      cut_text(normal_, normal.text(), base, shifted(accept, segment.begin, normal.align()),
+               text.pieces);
     } else {
       text.pieces.push_back({base, base + static_cast<uint32_t>(part.size()), segment.token});
     }

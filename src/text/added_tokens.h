@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -53,9 +54,13 @@ class AddedTokens {
   void add(const std::vector<AddedToken>& tokens, const Vocab& model, const Normalizer* normalizer,
            std::string_view where);
 
+  // Asked for each token found, with its bytes in the raw text; null accepts all.
+  using Accept = std::function<bool(int32_t id, size_t begin, size_t end)>;
+
   // Cuts added tokens out of `raw`, normalising what lies between. `text` must be empty; it may
   // refer to `raw` afterwards.
-  void cut(std::string_view raw, const Normalizer* normalizer, PreTokens& text) const;
+  void cut(std::string_view raw, const Normalizer* normalizer, const Accept& accept,
+           PreTokens& text) const;
 
   int32_t find(std::string_view content) const;  // -1 where absent
   const AddedToken* token(int32_t id) const;     // nullptr where absent
@@ -72,7 +77,7 @@ class AddedTokens {
     AddedToken token;
     std::string normal;
   };
-  void cut_text(const TokenTrie& trie, std::string_view text, uint32_t base,
+  void cut_text(const TokenTrie& trie, std::string_view text, uint32_t base, const Accept& accept,
                 std::vector<Piece>& pieces) const;
 
   std::unordered_map<std::string, int32_t> ids_;

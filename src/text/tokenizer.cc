@@ -112,7 +112,8 @@ Draft::Spaces Tokenizer::Impl::spaces(const ModelToken& token, const PreTokens& 
   return spaces;
 }
 
-Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit, bool offsets) const {
+Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit,
+                              const EncodeOptions& options) const {
   check(raw.size() < size_t{1} << 31, "[tokenizer] a text of ", raw.size(),
         " bytes is too long; the limit is 2 GiB");
   std::string repaired;
@@ -122,7 +123,7 @@ Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit, bool offsets) 
     raw = repaired;
   }
   PreTokens text;
-  added.cut(raw, normalizer.get(), text);
+  added.cut(raw, normalizer.get(), options.accept_added, text);
   if (pre_tokenizer != nullptr) pre_tokenizer->apply(text);
   std::vector<ModelToken> tokens;
   tokens.reserve(std::min(limit, text.text.size() / 4 + 4));
@@ -134,7 +135,7 @@ Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit, bool offsets) 
   for (const ModelToken& token : tokens) encoding.ids.push_back(token.id);
   encoding.type_ids.assign(tokens.size(), 0);
   encoding.special.assign(tokens.size(), 0);
-  if (!offsets) return draft;
+  if (!options.offsets) return draft;
   encoding.offsets.reserve(tokens.size());
   CodePointCounter begins(raw), ends(raw);
   for (const ModelToken& token : tokens) {
@@ -223,7 +224,7 @@ Tokenizer Tokenizer::from_json(const Json& file, std::string_view where, const J
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::vector<Draft> drafts;
   const size_t limit = options.max_length > 0 ? static_cast<size_t>(options.max_length) : kNoLimit;
-  drafts.push_back(impl_->encode(text, limit, options.offsets));
+  drafts.push_back(impl_->encode(text, limit, options));
   return impl_->finish(std::move(drafts), options);
 }
 
@@ -231,8 +232,8 @@ Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
                                 const EncodeOptions& options) const {
   // Both in full, since how a pair is cut depends on their lengths.
   std::vector<Draft> drafts;
-  drafts.push_back(impl_->encode(first, kNoLimit, options.offsets));
-  drafts.push_back(impl_->encode(second, kNoLimit, options.offsets));
+  drafts.push_back(impl_->encode(first, kNoLimit, options));
+  drafts.push_back(impl_->encode(second, kNoLimit, options));
   return impl_->finish(std::move(drafts), options);
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -30,10 +31,15 @@ struct Encoding {
   std::vector<uint8_t> special;  // 1 for tokens added by the template
 };
 
+// Asked for each added token that is found in the text, with its bytes: false leaves it to the
+// model as ordinary text.
+using AcceptAddedToken = std::function<bool(int32_t id, size_t begin, size_t end)>;
+
 struct EncodeOptions {
   bool special_tokens = true;
   int max_length = 0;  // 0: no truncation; counts special tokens; pairs are cut longest first
   bool offsets = true;
+  AcceptAddedToken accept_added;  // null: all
 };
 
 struct SpecialTokens {

@@ -34,7 +34,7 @@ struct Tokenizer::Impl {
   void read_roles(const Json& names);
   Json config() const;
 
-  Draft encode(std::string_view text, size_t limit, bool offsets) const;
+  Draft encode(std::string_view text, size_t limit, const EncodeOptions& options) const;
   void truncate(std::vector<Draft>& drafts, int max_length, bool special_tokens) const;
   Encoding finish(std::vector<Draft> drafts, const EncodeOptions& options) const;
   Draft::Spaces spaces(const ModelToken& token, const PreTokens& text) const;

@@ -1,0 +1,164 @@
+// stemma chat MODEL: a conversation in the terminal. Replies stream; Ctrl-C ends the reply that is
+// being written, not the program; lines from a pipe are taken as one message each.
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/verb.h"
+#include "hub/cache.h"
+#include "model/checkpoint.h"
+#include "run/generate.h"
+#include "text/chat_template.h"
+
+namespace stemma::cli {
+namespace {
+
+std::atomic<bool> interrupted = false;
+
+// Without SA_RESTART, so that a waiting read ends too.
+void catch_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = true; };
+  sigaction(SIGINT, &action, nullptr);
+}
+
+// Lines of standard input. iostreams do not survive an interrupted read.
+class LineReader {
+ public:
+  enum class Got { line, interrupt, end };
+  Got read(std::string& line) {
+    for (;;) {
+      if (const size_t newline = buffer_.find('\n'); newline != std::string::npos) {
+        line = buffer_.substr(0, newline);
+        buffer_.erase(0, newline + 1);
+        return Got::line;
+      }
+      char bytes[4096];
+      const ssize_t count = ::read(STDIN_FILENO, bytes, sizeof bytes);
+      if (count < 0 && errno == EINTR) return Got::interrupt;
+      if (count <= 0) {
+        line = std::exchange(buffer_, {});
+        return line.empty() ? Got::end : Got::line;
+      }
+      buffer_.append(bytes, static_cast<size_t>(count));
+    }
+  }
+
+ private:
+  std::string buffer_;
+};
+
+struct Chat {
+  std::string model, system;
+  int max_new_tokens = 1024;
+  bool greedy = false;
+  std::optional<double> temperature, top_p;
+  std::optional<int> top_k;
+  uint64_t seed = 0;
+
+  void declare(Options& o) {
+    o.add("model", model, "Directory or name of a chat model", true);
+    o.add("--system", system, "A system message to begin with");
+    o.add("--max-new-tokens,-n", max_new_tokens, "Most tokens of a reply");
+    o.add("--greedy", greedy,
+          "Always the most probable token, whatever generation_config.json says");
+    o.add("--temperature", temperature, "Sample, with logits divided by this (0: greedy)");
+    o.add("--top-k", top_k, "Sample among the k most probable");
+    o.add("--top-p", top_p, "Sample among the most probable that reach this mass");
+    o.add("--seed", seed, "Seed of the sampling: same seed and messages, same replies");
+    o.footer(
+        "/clear forgets the conversation, /exit or the end of input leaves. Ctrl-C stops a reply.\n"
+        "From a pipe each line is a message; with --json each reply is an object {role, content,\n"
+        "finish_reason}. Defaults come from the model's generation_config.json.");
+  }
+
+  GenerateOptions options(const std::filesystem::path& directory, const Json& config) const {
+    if (max_new_tokens < 1) fail(Code::kUsage, "[chat] --max-new-tokens must be at least 1");
+    GenerateOptions g = generation_defaults(directory, config);
+    g.max_new_tokens = max_new_tokens;
+    g.num_beams = 1;
+    Sampling& s = g.sampling;
+    if (temperature || top_k || top_p) s.sample = true;
+    if (temperature) s.temperature = *temperature;
+    if (top_k) s.top_k = *top_k;
+    if (top_p) s.top_p = *top_p;
+    if (s.temperature < 0 || s.top_k < 0 || s.top_p < 0 || s.top_p > 1)
+      fail(Code::kUsage,
+           "[chat] --temperature and --top-k must not be negative, --top-p must lie "
+           "in [0, 1]");
+    if (greedy || s.temperature == 0) s.sample = false;
+    return g;
+  }
+
+  std::vector<Json> opening() const {
+    if (system.empty()) return {};
+    return {Json::object({{"role", "system"}, {"content", system}})};
+  }
+
+  int run(Session& session) {
+    Ctx c = session.engine.ctx();
+    const std::filesystem::path directory = resolve_model(model);
+    const ChatTemplate chat = ChatTemplate::load(directory);
+    const Tokenizer tokenizer = Tokenizer::load(directory);
+    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    GenerateOptions g = options(directory, checkpoint.config);
+    const bool terminal = isatty(STDIN_FILENO) != 0 && !session.json;
+    if (terminal) session.notice("/clear forgets the conversation, /exit leaves, Ctrl-C stops");
+    catch_interrupts();
+    std::vector<Json> history = opening();
+    LineReader lines;
+    for (uint64_t turn = 0;; ++turn) {
+      if (terminal) {
+        std::fputs("\n> ", stdout);
+        std::fflush(stdout);
+      }
+      std::string line;
+      const LineReader::Got got = lines.read(line);
+      if (got == LineReader::Got::end) break;
+      if (got == LineReader::Got::interrupt) {
+        if (terminal) session.notice("\n/exit leaves");
+        continue;
+      }
+      if (!line.empty() && line.back() == '\r') line.pop_back();
+      if (line == "/exit") break;
+      if (line == "/clear") {
+        history = opening();
+        continue;
+      }
+      if (line.empty()) continue;
+      history.push_back(Json::object({{"role", "user"}, {"content", line}}));
+      ChatInput input;
+      input.messages = Json::array(history);
+      input.add_generation_prompt = true;
+      const Ints prompt = chat.encode(tokenizer, input, chat.render(input)).ids;
+      g.sampling.seed = seed + turn;
+      interrupted = false;
+      const Generated reply = generate(c, *checkpoint.model, prompt, g, &tokenizer,
+                                       [&](int32_t, std::string_view text) {
+                                         if (!session.json) {
+                                           std::fwrite(text.data(), 1, text.size(), stdout);
+                                           std::fflush(stdout);
+                                         }
+                                         return !interrupted;
+                                       });
+      session.print("");
+      const Json message = Json::object({{"role", "assistant"}, {"content", reply.text}});
+      if (session.json) {
+        Json object = message;
+        object.set("finish_reason", reply.finish_reason);
+        session.emit(object);
+      }
+      history.push_back(message);
+    }
+    return 0;
+  }
+};
+
+const RegisterVerb<Chat> verb("Run a model", "chat", "Talk with a chat model in the terminal");
+
+}  // namespace
+}  // namespace stemma::cli

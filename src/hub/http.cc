@@ -20,20 +20,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == text.npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
-
-// Enters a line "Name: value"; a status line begins a new answer.
-void read_header(std::string_view line, HttpAnswer& answer) {
-  if (line.starts_with("HTTP/")) answer.headers.clear();
-  const size_t colon = line.find(':');
-  if (colon == line.npos) return;
-  answer.headers[lower(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
-}
-
 }  // namespace
 
 std::string HttpAnswer::header(const std::string& name) const {
@@ -66,6 +52,24 @@ std::string url_encoded(std::string_view text, std::string_view kept) {
 }
 
 #ifdef STEMMA_CURL
+
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t\r\n");
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+// Enters a line "Name: value"; a status line begins a new answer.
+void read_header(std::string_view line, HttpAnswer& answer) {
+  if (line.starts_with("HTTP/")) answer.headers.clear();
+  const size_t colon = line.find(':');
+  if (colon == line.npos) return;
+  answer.headers[lower(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
+}
+
+}  // namespace
 
 struct Http::Handle {
   CURL* curl = nullptr;

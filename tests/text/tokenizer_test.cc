@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "base/error.h"
 #include "base/file.h"
 #include "support/temp_dir.h"
@@ -151,9 +150,9 @@ TEST(Tokenizer, SavesFilesByteForByte) {
 
 TEST(Tokenizer, RefusesWhatIsNotBuilt) {
   for (const auto& file :
-       {file_with("normalizer", typed("Nmt")), file_with("pre_tokenizer", typed("UnicodeScripts")),
-        file_with("post_processor", typed("Other")), file_with("decoder", typed("CTC")),
-        file_with("model", typed("Unigram")), file_with("version", "2.0")}) {
+       {file_with("normalizer", typed("Other")), file_with("pre_tokenizer", typed("Other")),
+        file_with("post_processor", typed("Other")), file_with("decoder", typed("Other")),
+        file_with("model", typed("Other")), file_with("version", "2.0")}) {
     const auto [code, message] = error_of([&] { Tokenizer::from_json(file, "place"); });
     EXPECT_EQ(code, Code::kUnsupported) << message;
     EXPECT_EQ(message.rfind("[place] ", 0), 0u) << message;

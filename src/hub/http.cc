@@ -126,10 +126,13 @@ Http::Http(int seconds) : handle_(std::make_unique<Handle>()) {
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, handle_.get());
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Handle::take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, handle_.get());
-  // Certificates of one's own, where other tools look for them; libcurl asks no variable.
-  for (const char* name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"})
-    if (const std::string file = variable(name); !file.empty())
+  // Certificates of one's own, where other tools look for them (libcurl asks no variable): the
+  // first.
+  for (const char* name : {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+    if (const std::string file = variable(name); !file.empty()) {
       curl_easy_setopt(curl, CURLOPT_CAINFO, file.c_str());
+      break;
+    }
 }
 
 Http::~Http() {

@@ -39,7 +39,7 @@ struct EncodeOptions {
   bool special_tokens = true;
   int max_length = 0;  // 0: no truncation; counts special tokens; pairs are cut longest first
   bool offsets = true;
-  AcceptAddedToken accept_added;  // null: all
+  AcceptAddedToken accept_added = nullptr;  // null: all
 };
 
 struct SpecialTokens {

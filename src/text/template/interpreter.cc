@@ -332,7 +332,7 @@ Value Runtime::eval_node(const Node& node, const ScopePtr& scope, Position posit
     const SliceBounds bounds{bound(node.start), bound(node.stop), bound(node.step)};
     here();
     if (std::optional<Value> result = slice(budget_, object, bounds)) return *result;
-    return Value::undefined(cat(object_name(object), " cannot be sliced so"));
+    raise("a '", type_name(object), "' object has no such slice");
   } else if constexpr (std::is_same_v<Node, Call>) {
     const Value callee = eval(*node.callee, scope);
     const Arguments given = arguments(node.arguments, scope);

@@ -315,7 +315,8 @@ void append_title(Text& to, char32_t c) {
     to += 0x1F2 | mark;
   } else if ((c >= 0x10D0 && c <= 0x10FF) || is_title(c)) {  // Georgian has no title case
     to += c | mark;
-  } else if (letter != 0 && special_upper(c) != nullptr && special_upper(c)->upper[1] != 0) {
+  } else if (letter != 0 && c != 0xDF && special_upper(c) != nullptr &&
+             special_upper(c)->upper[1] != 0) {
     to += letter | mark;
   } else {
     const size_t start = to.size();

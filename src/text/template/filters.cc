@@ -331,12 +331,12 @@ Value indent(Runtime& r, const Value& x, const Arguments& arguments) {
 
 Value truncate(Runtime&, const Value& x, const Arguments& arguments) {
   const Bound bound("truncate", arguments, {"length", "killwords", "end", "leeway"}, 0);
-  const Text& text = expect_text(x, "the value of truncate");
   const int64_t limit = bound.integer(0, 255), leeway = bound.integer(3, 5);
   const Text end = bound[2] != nullptr ? expect_text(*bound[2], "end") : Text(U"...");
   const auto end_size = static_cast<int64_t>(end.size());
   if (limit < end_size || leeway < 0) raise("truncate: expected length >= ", end_size);
-  if (static_cast<int64_t>(text.size()) <= limit + leeway) return x;
+  if (length(x) <= limit + leeway) return x;
+  const Text& text = expect_text(x, "the value of truncate");
   Text head = text.substr(0, static_cast<size_t>(limit - end_size));
   if (!bound.flag(1, false))
     if (const size_t space = seek_last(head, U" "); space != Text::npos) head.resize(space);
@@ -439,8 +439,7 @@ Value first(Runtime& r, const Value& x, const Arguments&) {
 }
 
 Value last(Runtime& r, const Value& x, const Arguments&) {
-  if (x.is(Kind::iterator) || x.is_undefined())
-    raise("'", type_name(x), "' object is not reversible");
+  if (x.is(Kind::iterator)) raise("'", type_name(x), "' object is not reversible");
   const auto items = items_of(r.budget(), x);
   return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
 }

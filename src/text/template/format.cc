@@ -449,8 +449,8 @@ Value percent_format(Budget& b, const Value& format, const Value& values) {
         raise("unsupported format character '", encode(Text(1, type)), "'");
     }
   }
-  const bool all =
-      by_name || values.is(Kind::dict) || (many ? used == values.items().size() : used > 0);
+  const bool all = by_name || values.is(Kind::dict) || values.is_undefined() ||
+                   (many ? used == values.items().size() : used > 0);
   if (!all && !values.is(Kind::list)) raise("not all arguments converted during string formatting");
   b.charge_items(result.size());
   return Value(std::move(result), format.safe());

@@ -4,14 +4,20 @@
 
 #include "base/error.h"
 #include "text/byte_level.h"
+#include "text/metaspace.h"
+#include "text/splitter.h"
 #include "text/utf8.h"
 
 namespace stemma {
 namespace {
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size())
+  for (size_t at = 0; (at = text.find(from, at)) != text.npos; at += to.size()) {
     text.replace(at, from.size(), to);
+    if (!from.empty()) continue;  // an empty pattern is found around every character
+    if (at + to.size() == text.size()) break;
+    at += utf8::length(text[at + to.size()]);
+  }
 }
 
 // Characters of the byte alphabet back to bytes; broken UTF-8 becomes U+FFFD.
@@ -46,6 +52,7 @@ class WordPiece : public Decoder {
  public:
   explicit WordPiece(const Json& json)
       : prefix_(json.at("prefix").as_string()), cleanup_(json.at("cleanup").as_bool()) {}
+
   void apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
       std::string& token = tokens[i];
@@ -59,7 +66,6 @@ class WordPiece : public Decoder {
     }
   }
 
- private:
   static void clean_up(std::string& text) {
     static constexpr std::string_view kRules[][2] = {
         {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
@@ -69,6 +75,7 @@ class WordPiece : public Decoder {
     for (const auto& [from, to] : kRules) replace_all(text, from, to);
   }
 
+ private:
   std::string prefix_;
   bool cleanup_;
 };
@@ -131,23 +138,142 @@ class Fuse : public Decoder {
   }
 };
 
+// The visible character back to a space; none at the very beginning, where it was put.
+class MetaspaceDecoder : public Decoder {
+ public:
+  MetaspaceDecoder(const Json& json, std::string_view where)
+      : options_(parse_metaspace(json, where)), replacement_(utf8::encode(options_.replacement)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      const bool drop = i == 0 && options_.prepend != Metaspace::Prepend::never;
+      replace_all(tokens[i], replacement_, drop ? "" : " ");
+    }
+  }
+
+ private:
+  Metaspace options_;
+  std::string replacement_;
+};
+
+// The suffix of a word's last token becomes a space, at the end of all nothing.
+class BpeSuffix : public Decoder {
+ public:
+  explicit BpeSuffix(std::string suffix) : suffix_(std::move(suffix)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i)
+      replace_all(tokens[i], suffix_, i + 1 == tokens.size() ? "" : " ");
+  }
+  // Text is certain behind a token that has the suffix nowhere but at its end.
+  size_t settled(std::span<const std::string> tokens) const override {
+    if (suffix_.empty()) return 0;
+    size_t n = tokens.size();
+    while (n > 0 && tokens[n - 1].find(suffix_) < tokens[n - 1].size() - suffix_.size()) --n;
+    return n;
+  }
+
+ private:
+  std::string suffix_;
+};
+
+// Of connectionist temporal classification: equal neighbours are one, padding is nothing.
+class Ctc : public Decoder {
+ public:
+  explicit Ctc(const Json& json)
+      : pad_(json.get("pad_token", "<pad>")),
+        delimiter_(json.get("word_delimiter_token", "|")),
+        cleanup_(json.get("cleanup", true)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    for (std::string& token : tokens) {
+      replace_all(token, pad_, "");
+      if (!cleanup_) continue;
+      WordPiece::clean_up(token);
+      replace_all(token, delimiter_, " ");
+    }
+    std::erase_if(tokens, [](const std::string& token) { return token.empty(); });
+  }
+
+ private:
+  std::string pad_, delimiter_;
+  bool cleanup_;
+};
+
+// Takes up to `start` and `stop` of a character off the ends of each token.
+class Strip : public Decoder {
+ public:
+  Strip(const Json& json, std::string_view where)
+      : content_(utf8::encode(parse_character(json, "content", where))),
+        start_(json.at("start").as_int()),
+        stop_(json.at("stop").as_int()) {
+    check(start_ >= 0 && stop_ >= 0, "[", where, "] Strip has a negative count");
+  }
+  void apply(std::vector<std::string>& tokens) const override {
+    for (std::string& token : tokens) {
+      std::string_view rest = token;
+      for (int64_t i = 0; i < start_ && rest.starts_with(content_); ++i)
+        rest.remove_prefix(content_.size());
+      for (int64_t i = 0; i < stop_ && rest.ends_with(content_); ++i)
+        rest.remove_suffix(content_.size());
+      token = std::string(rest);
+    }
+  }
+  size_t settled(std::span<const std::string> tokens) const override {
+    return stop_ == 0 ? tokens.size() : 0;
+  }
+
+ private:
+  std::string content_;
+  int64_t start_, stop_;
+};
+
+// Every match of a pattern in a token by a text.
+class Replace : public Decoder {
+ public:
+  Replace(const Json& json, std::string_view where)
+      : pattern_(parse_splitter(json.at("pattern"), where)),
+        content_(json.at("content").as_string()) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (std::string& token : tokens) {
+      std::string out;
+      size_t at = 0;
+      if (!token.empty()) {
+        pattern_->find_all(token, [&](size_t begin, size_t end) {
+          out.append(token, at, begin - at).append(content_);
+          at = end;
+        });
+      }
+      token = out.append(token, at);
+    }
+  }
+
+ private:
+  std::unique_ptr<Splitter> pattern_;
+  std::string content_;
+};
+
 class Sequence : public Decoder {
  public:
   Sequence(const Json& json, std::string_view where) {
-    for (const Json& item : json.at("decoders").items())
+    bool fused = false;
+    for (const Json& item : json.at("decoders").items()) {
       steps_.push_back(parse_decoder(item, where));
+      const std::string& type = item.at("type").as_string();
+      looks_ahead_ |= fused && type == "Replace";
+      fused |= type == "Fuse" || type == "ByteLevel";
+    }
   }
   void apply(std::vector<std::string>& tokens) const override {
     for (const auto& step : steps_) step->apply(tokens);
   }
   size_t settled(std::span<const std::string> tokens) const override {
-    size_t n = tokens.size();
+    size_t n = looks_ahead_ ? 0 : tokens.size();
     for (const auto& step : steps_) n = std::min(n, step->settled(tokens));
     return n;
   }
 
  private:
   std::vector<std::unique_ptr<Decoder>> steps_;
+  bool looks_ahead_ = false;  // a pattern is looked for in the text of all tokens
 };
 
 }  // namespace
@@ -159,8 +285,14 @@ std::unique_ptr<Decoder> parse_decoder(const Json& json, std::string_view where)
   if (type == "ByteFallback") return std::make_unique<ByteFallback>();
   if (type == "Fuse") return std::make_unique<Fuse>();
   if (type == "Sequence") return std::make_unique<Sequence>(json, where);
+  if (type == "Metaspace") return std::make_unique<MetaspaceDecoder>(json, where);
+  if (type == "BPEDecoder") return std::make_unique<BpeSuffix>(json.get("suffix", "</w>"));
+  if (type == "CTC") return std::make_unique<Ctc>(json);
+  if (type == "Strip") return std::make_unique<Strip>(json, where);
+  if (type == "Replace") return std::make_unique<Replace>(json, where);
   fail(Code::kUnsupported, "[", where, "] decoder ", type,
-       " is not built; there are ByteLevel, WordPiece, ByteFallback, Fuse, Sequence");
+       " is not built; there are ByteLevel, WordPiece, ByteFallback, Fuse, Metaspace, BPEDecoder, "
+       "CTC, Strip, Replace, Sequence");
 }
 
 }  // namespace stemma

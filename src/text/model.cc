@@ -1,6 +1,7 @@
 #include "text/model.h"
 
 #include "base/error.h"
+#include "text/serde_number.h"
 
 namespace stemma {
 namespace {
@@ -47,6 +48,24 @@ std::unique_ptr<Model> parse_bpe(const Json& json, std::string_view where) {
                   options, where);
 }
 
+std::unique_ptr<Model> parse_unigram(const Json& json, std::string_view where) {
+  UnigramOptions options;
+  if (const Json* unk = json.find("unk_id"); unk != nullptr && !unk->is_null()) {
+    const int64_t id = unk->as_int();
+    check(id >= 0 && id <= kMaxTokenId, "[", where, "] unk_id is ", id);
+    options.unk_id = static_cast<int32_t>(id);
+  }
+  options.byte_fallback = json.get("byte_fallback", false);
+  std::vector<ScoredToken> tokens;
+  tokens.reserve(json.at("vocab").size());
+  for (const Json& item : json.at("vocab").items()) {
+    check(item.size() == 2, "[", where, "] token ", tokens.size(), " is no [text, score]");
+    tokens.push_back(
+        {item.at(size_t{0}).as_string(), serde_number(item.at(1).number_text(), where)});
+  }
+  return make_unigram(tokens, options, where);
+}
+
 }  // namespace
 
 std::unique_ptr<Model> parse_model(const Json& json, std::string_view where) {
@@ -57,7 +76,12 @@ std::unique_ptr<Model> parse_model(const Json& json, std::string_view where) {
                                                                                    : "Unigram");
   if (type == "WordPiece") return parse_wordpiece(json, where);
   if (type == "BPE") return parse_bpe(json, where);
-  fail(Code::kUnsupported, "[", where, "] model ", type, " is not built; there are WordPiece, BPE");
+  if (type == "Unigram") return parse_unigram(json, where);
+  if (type == "WordLevel")
+    return make_word_level(Vocab::from_json(json.at("vocab"), where),
+                           json.at("unk_token").as_string(), where);
+  fail(Code::kUnsupported, "[", where, "] model ", type,
+       " is not one of BPE, WordPiece, WordLevel, Unigram");
 }
 
 }  // namespace stemma

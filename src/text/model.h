@@ -44,6 +44,19 @@ struct WordPieceOptions {
 std::unique_ptr<Model> make_wordpiece(Vocab vocab, const WordPieceOptions& options,
                                       std::string_view where);
 
+struct UnigramOptions {
+  std::optional<int32_t> unk_id;
+  bool byte_fallback = false;
+};
+struct ScoredToken {
+  std::string text;
+  double score;
+};
+std::unique_ptr<Model> make_unigram(const std::vector<ScoredToken>& tokens,
+                                    const UnigramOptions& options, std::string_view where);
+
+std::unique_ptr<Model> make_word_level(Vocab vocab, std::string unk_token, std::string_view where);
+
 struct BpeOptions {
   std::optional<std::string> unk_token;
   std::string prefix, suffix;  // of continuing pieces, of the last one; as a rule empty

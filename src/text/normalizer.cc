@@ -3,6 +3,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "text/byte_level.h"
+#include "text/charsmap.h"
+#include "text/segment.h"
+#include "text/splitter.h"
 
 namespace stemma {
 namespace {
@@ -153,6 +157,189 @@ class StripAccents : public Normalizer {
   }
 };
 
+// Takes whitespace off the ends.
+class Strip : public Normalizer {
+ public:
+  explicit Strip(const Json& json)
+      : left_(json.at("strip_left").as_bool()), right_(json.at("strip_right").as_bool()) {}
+
+  void apply(Normalized& text) const override {
+    const std::string_view view = text.text();
+    size_t begin = 0, end = view.size();
+    for (size_t at = 0; left_ && at < end; begin = at)
+      if (!unicode::is_whitespace(utf8::next(view, at))) break;
+    for (size_t at = end; right_ && at > begin; end = at)
+      if (!unicode::is_whitespace(utf8::previous(view, at))) break;
+    if (begin == 0 && end == view.size()) return;
+    Rewriter writer(text);
+    for (size_t at = 0; at < begin; utf8::next(view, at)) writer.remove();
+    writer.copy(end - begin);
+    while (!writer.at_end()) writer.remove();
+    writer.finish();
+  }
+
+ private:
+  bool left_, right_;
+};
+
+// What sentencepiece's rule "nmt" does: controls go, other blanks become spaces.
+class Nmt : public Normalizer {
+ public:
+  void apply(Normalized& text) const override {
+    Rewriter writer(text);
+    while (!writer.at_end()) {
+      const char32_t c = writer.peek();
+      if ((c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
+          c == 0x9F)
+        writer.remove();
+      else
+        writer.replace(is_blank(c) ? U' ' : c);
+    }
+    writer.finish();
+  }
+
+ private:
+  static bool is_blank(char32_t c) {
+    return c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+           (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+           c == 0xFEFF || c == 0xFFFD;
+  }
+};
+
+// A character map of sentencepiece, as the reference reads it: a grapheme cluster of less than 6
+// bytes is replaced as a whole by what its shortest beginning stands for; characters of longer ones
+// are looked up one by one.
+class Precompiled : public Normalizer {
+ public:
+  Precompiled(const Json& json, std::string_view where)
+      : map_(CharsMap::from_base64(json.at("precompiled_charsmap").as_string(), where)) {
+    for (int c = 0; c < 128; ++c) {
+      const char text = static_cast<char>(c);
+      plain_[c] = !map_.find({&text, 1});
+    }
+  }
+
+  void apply(Normalized& text) const override {
+    const std::string_view view = text.text();
+    std::vector<unicode::Edit> edits;
+    edits.reserve(view.size());
+    bool modified = false;
+    const auto replace = [&](std::string_view part, size_t characters) {
+      const auto found = map_.find(part);
+      if (!found) return false;
+      modified = true;
+      replace_by(edits, static_cast<int>(characters), *found);
+      return true;
+    };
+    for (size_t at = 0, end; at < view.size(); at = end) {
+      end = is_alone(view, at) ? at + 1 : unicode::grapheme_end(view, at);
+      const std::string_view cluster = view.substr(at, end - at);
+      if (cluster.size() < 6 && replace(cluster, utf8::count(cluster))) continue;
+      for (size_t i = 0, next = 0; i < cluster.size(); i = next) {
+        const char32_t c = utf8::next(cluster, next);
+        if (!replace(cluster.substr(i, next - i), 1)) edits.push_back({c, 0});
+      }
+    }
+    if (modified) text.transform(edits);
+  }
+
+  bool leaves_alone(std::string_view text) const override {
+    for (const char c : text)
+      if (static_cast<uint8_t>(c) >= 0x80 || !plain_[static_cast<uint8_t>(c)]) return false;
+    return true;
+  }
+
+ private:
+  // An ASCII character before another one is a cluster of its own, CR LF excepted.
+  static bool is_alone(std::string_view text, size_t at) {
+    return static_cast<uint8_t>(text[at]) < 0x80 && text[at] != '\r' &&
+           (at + 1 == text.size() || static_cast<uint8_t>(text[at + 1]) < 0x80);
+  }
+
+  // The reference's bookkeeping, on which offsets depend: the last characters of a longer text
+  // count as inserted; behind a shorter one its last character (or the one before it) swallows.
+  static void replace_by(std::vector<unicode::Edit>& edits, int characters, std::string_view text) {
+    int added = -characters;
+    for (size_t at = 0; at < text.size(); ++added) edits.push_back({utf8::next(text, at), 0});
+    for (int i = 1; i <= added; ++i) edits[edits.size() - i].change = 1;
+    if (added < 0 && !edits.empty()) edits.back().change += added;
+  }
+
+  CharsMap map_;
+  bool plain_[128];
+};
+
+// Every match of a pattern by a text.
+class Replace : public Normalizer {
+ public:
+  Replace(const Json& json, std::string_view where)
+      : pattern_(parse_splitter(json.at("pattern"), where)),
+        content_(json.at("content").as_string()) {}
+
+  void apply(Normalized& text) const override {
+    if (text.text().empty()) return;
+    Rewriter writer(text);
+    size_t at = 0;
+    pattern_->find_all(text.text(), [&](size_t begin, size_t end) {
+      writer.copy(begin - at);
+      for (at = begin; at < end; at += utf8::length(text.text()[at])) writer.remove();
+      for (size_t i = 0; i < content_.size();) writer.insert(utf8::next(content_, i));
+    });
+    writer.copy(text.text().size() - at);
+    writer.finish();
+  }
+
+  bool leaves_alone(std::string_view text) const override {
+    bool found = false;
+    if (!text.empty()) pattern_->find_all(text, [&](size_t, size_t) { found = true; });
+    return !found;
+  }
+
+ private:
+  std::unique_ptr<Splitter> pattern_;
+  std::string content_;
+};
+
+class Prepend : public Normalizer {
+ public:
+  explicit Prepend(const Json& json) : prefix_(json.at("prepend").as_string()) {}
+
+  void apply(Normalized& text) const override {
+    if (text.text().empty()) return;
+    Rewriter writer(text);
+    const char32_t first = writer.peek();
+    if (prefix_.empty()) {  // the reference forgets where the first character came from
+      writer.insert(first);
+      writer.remove();
+    } else {
+      size_t at = 0;
+      writer.replace(utf8::next(prefix_, at));
+      while (at < prefix_.size()) writer.insert(utf8::next(prefix_, at));
+      writer.insert(first);
+    }
+    writer.copy(writer.rest().size());
+    writer.finish();
+  }
+
+ private:
+  std::string prefix_;
+};
+
+// Every byte as one printable character.
+class ByteLevel : public Normalizer {
+ public:
+  void apply(Normalized& text) const override {
+    Rewriter writer(text);
+    while (!writer.at_end()) {
+      const std::string bytes = utf8::encode(writer.peek());
+      writer.replace(byte_level_char(static_cast<uint8_t>(bytes[0])));
+      for (size_t i = 1; i < bytes.size(); ++i)
+        writer.insert(byte_level_char(static_cast<uint8_t>(bytes[i])));
+    }
+    writer.finish();
+  }
+};
+
 class Sequence : public Normalizer {
  public:
   Sequence(const Json& json, std::string_view where) {
@@ -183,10 +370,16 @@ std::unique_ptr<Normalizer> parse_normalizer(const Json& json, std::string_view 
   if (type == "NFKD") return std::make_unique<UnicodeForm>(unicode::Form::nfkd);
   if (type == "Lowercase") return std::make_unique<Lowercase>();
   if (type == "StripAccents") return std::make_unique<StripAccents>();
+  if (type == "Strip") return std::make_unique<Strip>(json);
+  if (type == "Nmt") return std::make_unique<Nmt>();
+  if (type == "Precompiled") return std::make_unique<Precompiled>(json, where);
+  if (type == "Replace") return std::make_unique<Replace>(json, where);
+  if (type == "Prepend") return std::make_unique<Prepend>(json);
+  if (type == "ByteLevel") return std::make_unique<ByteLevel>();
   if (type == "Sequence") return std::make_unique<Sequence>(json, where);
   fail(Code::kUnsupported, "[", where, "] normalizer ", type,
        " is not built; there are BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, "
-       "Sequence");
+       "Strip, Nmt, Precompiled, Replace, Prepend, ByteLevel, Sequence");
 }
 
 }  // namespace stemma

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/metaspace.h"
+#include "text/segment.h"
 #include "text/splitter.h"
 
 namespace stemma {
@@ -220,7 +222,7 @@ class ByteLevel : public PreTokenizer {
 
   void apply(PreTokens& text) const override {
     if (add_prefix_space_)
-      text.prepend(" ", [](std::string_view piece) { return piece[0] != ' '; });
+      text.prepend(" ", [&](const Piece& piece) { return text.of(piece)[0] != ' '; });
     if (splitter_ != nullptr) {
       cut_pieces(text, [&](std::string_view piece, auto emit) {
         splitter_->find_all(piece, emit);  // its matches leave no gaps
@@ -232,6 +234,89 @@ class ByteLevel : public PreTokenizer {
  private:
   bool add_prefix_space_;
   std::unique_ptr<Splitter> splitter_;
+};
+
+// Writes a visible character for the space and cuts before each.
+class MetaspacePreTokenizer : public PreTokenizer {
+ public:
+  MetaspacePreTokenizer(const Json& json, std::string_view where)
+      : options_(parse_metaspace(json, where)), replacement_(utf8::encode(options_.replacement)) {}
+
+  void apply(PreTokens& text) const override {
+    using Prepend = Metaspace::Prepend;
+    text.replace_spaces(replacement_);
+    if (options_.prepend != Prepend::never) {
+      text.prepend(replacement_, [&](const Piece& piece) {
+        return !text.of(piece).starts_with(replacement_) &&
+               (options_.prepend == Prepend::always ||
+                text.original(piece.begin, piece.begin + 1).begin == 0);
+      });
+    }
+    if (!options_.split) return;
+    cut_pieces(text, [&](std::string_view piece, auto emit) {
+      size_t begin = 0;
+      for (size_t at; (at = piece.find(replacement_, begin + 1)) != piece.npos; begin = at)
+        emit(begin, at);
+      emit(begin, piece.size());
+    });
+  }
+
+ private:
+  Metaspace options_;
+  std::string replacement_;
+};
+
+class CharDelimiterSplit : public PreTokenizer {
+ public:
+  explicit CharDelimiterSplit(char32_t delimiter) : delimiter_(delimiter) {}
+  void apply(PreTokens& text) const override {
+    split_characters(
+        text, [this](char32_t c) { return c == delimiter_; }, Behavior::removed);
+  }
+
+ private:
+  char32_t delimiter_;
+};
+
+class FixedLength : public PreTokenizer {
+ public:
+  FixedLength(int64_t length, std::string_view where) : length_(length) {
+    check(length > 0, "[", where, "] FixedLength has the length ", length);
+  }
+  void apply(PreTokens& text) const override {
+    cut_pieces(text, [this](std::string_view piece, auto emit) {
+      size_t begin = 0;
+      for (size_t at = 0; at < piece.size(); begin = at) {
+        for (int64_t i = 0; i < length_ && at < piece.size(); ++i) utf8::next(piece, at);
+        emit(begin, at);
+      }
+    });
+  }
+
+ private:
+  int64_t length_;
+};
+
+// Cuts where the script changes; Hiragana and Katakana count as Han. Characters without a script
+// stay with what is before them, and go if nothing is.
+class UnicodeScripts : public PreTokenizer {
+ public:
+  void apply(PreTokens& text) const override {
+    cut_pieces(text, [](std::string_view piece, auto emit) {
+      size_t start = 0;
+      uint8_t last = 0;
+      for (size_t at = 0; at < piece.size();) {
+        const size_t begin = at;
+        const char32_t c = utf8::next(piece, at);
+        const uint8_t script = c == ' ' ? 0 : unicode::script(c);
+        if (script == 0 || script == last) continue;
+        if (last != 0) emit(start, begin);
+        start = begin;
+        last = script;
+      }
+      if (last != 0) emit(start, piece.size());
+    });
+  }
 };
 
 class Sequence : public PreTokenizer {
@@ -264,9 +349,14 @@ std::unique_ptr<PreTokenizer> parse_pre_tokenizer(const Json& json, std::string_
   if (type == "Digits") return std::make_unique<Digits>(json.get("individual_digits", false));
   if (type == "Punctuation")
     return std::make_unique<Punctuation>(parse_behavior(json.get("behavior", "Isolated"), where));
+  if (type == "Metaspace") return std::make_unique<MetaspacePreTokenizer>(json, where);
+  if (type == "CharDelimiterSplit")
+    return std::make_unique<CharDelimiterSplit>(parse_character(json, "delimiter", where));
+  if (type == "UnicodeScripts") return std::make_unique<UnicodeScripts>();
+  if (type == "FixedLength") return std::make_unique<FixedLength>(json.get("length", 5), where);
   fail(Code::kUnsupported, "[", where, "] pre_tokenizer ", type,
        " is not built; there are BertPreTokenizer, ByteLevel, Split, Whitespace, WhitespaceSplit, "
-       "Digits, Punctuation, Sequence");
+       "Digits, Punctuation, Metaspace, CharDelimiterSplit, UnicodeScripts, FixedLength, Sequence");
 }
 
 }  // namespace stemma

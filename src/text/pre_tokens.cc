@@ -65,17 +65,32 @@ void PreTokens::write_image() {
   });
 }
 
-void PreTokens::prepend(std::string_view prefix, bool (*wanted)(std::string_view)) {
+void PreTokens::prepend(std::string_view prefix, const std::function<bool(const Piece&)>& wanted) {
   bool any = false;
-  for (const Piece& piece : pieces) any |= piece.token < 0 && wanted(of(piece));
+  for (const Piece& piece : pieces) any |= piece.token < 0 && wanted(piece);
   if (!any) return;
   rewrite([&](const Piece& piece, std::string& out, std::vector<TextSpan>& spans) {
-    if (piece.token < 0 && wanted(of(piece))) {
+    if (piece.token < 0 && wanted(piece)) {
       out += prefix;
       spans.insert(spans.end(), prefix.size(), original(piece.begin, piece.begin + 1));
     }
     out += of(piece);
     for (uint32_t i = piece.begin; i < piece.end; ++i) spans.push_back(original(i, i + 1));
+  });
+}
+
+void PreTokens::replace_spaces(std::string_view replacement) {
+  if (text.find(' ') == text.npos) return;
+  rewrite([&](const Piece& piece, std::string& out, std::vector<TextSpan>& spans) {
+    for (uint32_t i = piece.begin; i < piece.end; ++i) {
+      const bool space = text[i] == ' ' && piece.token < 0;
+      const size_t before = out.size();
+      if (space)
+        out += replacement;
+      else
+        out += text[i];
+      spans.insert(spans.end(), out.size() - before, original(i, i + 1));
+    }
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,7 +42,9 @@ struct PreTokens {
 
   void write_image();
   // Puts `prefix` before each piece that is no added token and for which `wanted` holds.
-  void prepend(std::string_view prefix, bool (*wanted)(std::string_view piece));
+  void prepend(std::string_view prefix, const std::function<bool(const Piece&)>& wanted);
+  // Writes `text` for every space of pieces that are no added tokens.
+  void replace_spaces(std::string_view text);
 
  private:
   template <class Write>

@@ -196,6 +196,84 @@ def tokenizers():
     t.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     yield "fallback", t
     yield "no_unknown", fallback_bpe()
+    yield from unigram_tokenizers()
+
+
+def charsmap(pairs):
+    """A precompiled character map: u32 size of the trie, a double-array trie, texts."""
+    tree, pool = {}, b""
+    for source, target in pairs.items():
+        node = tree
+        for byte in source.encode():
+            node = node.setdefault(byte, {})
+        node[None] = len(pool)
+        pool += target.encode() + b"\0"
+    units = {0: 0}
+
+    def place(node, at):
+        labels = [byte or 0 for byte in node]
+        base = next(b for b in range(1, 4096) if not any(b ^ label in units for label in labels))
+        units[at] |= (at ^ base) << 10 | (None in node) << 8
+        for byte, child in node.items():
+            units[base ^ (byte or 0)] = 1 << 31 | child if byte is None else byte
+        for byte, child in node.items():
+            if byte is not None:
+                place(child, base ^ byte)
+    place(tree, 0)
+    data = b"".join(units.get(i, 0).to_bytes(4, "little") for i in range((max(units) | 255) + 1))
+    return normalizers.Precompiled(len(data).to_bytes(4, "little") + data + pool)
+
+
+def unigram_tokenizers():
+    """Unigram, WordLevel, and components that go with them."""
+    n, p, d = normalizers, pre_tokenizers, decoders
+    words = sorted({w for w in PROSE.split() if len(w) > 2})
+    pieces = ([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)] +
+              [("\u2581" + w, -7.0 - i / 7) for i, w in enumerate(words)] +
+              [(w[:3], -6.1234567890123456789 - i / 3) for i, w in enumerate(words)] +
+              [(c, -9.5 - i * 1e-3) for i, c in enumerate("\u2581etaoinshrdlucmfgyp.,'TIH\u706f\u00e9")] +
+              [("\u2581", -3.0), ("\u2581the", -3.5)])
+    seen = {}
+    for piece, score in pieces:
+        seen.setdefault(piece, score)
+    pieces = list(seen.items())
+    fallback = [(f"<0x{b:02X}>", 0.0) for b in range(256)]
+    letters = charsmap({"\u2460": "1", "\ufb01": "fi", "\uff21": "A", "\t": " ", "\n": " ", "\r": " ",
+                        "\u00ad": "", "\u00e9": "e\u0301", "e\u0301": "\u00e9", "e": "e"})
+
+    def of(normalizer, pre_tokenizer, decoder, vocab=pieces, **options):
+        t = Tokenizer(models.Unigram(vocab, unk_id=2, **options))
+        t.add_special_tokens(["<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True)])
+        for name, part in (("normalizer", normalizer), ("pre_tokenizer", pre_tokenizer),
+                           ("decoder", decoder)):
+            if part is not None:
+                setattr(t, name, part)
+        return t
+
+    t = of(letters, p.Sequence([p.WhitespaceSplit(), p.Metaspace()]), d.Metaspace())
+    t.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    yield "t5", t
+    yield "xlmr", of(n.Sequence([letters, n.Replace(Regex(" {2,}"), " ")]),
+                     p.Metaspace(prepend_scheme="first"), d.Metaspace(prepend_scheme="first"))
+    yield "nmt", of(n.Sequence([n.Nmt(), n.Prepend("\u2581x"), n.Strip(left=False, right=True)]),
+                    p.Metaspace(split=False, prepend_scheme="never"),
+                    d.Metaspace(prepend_scheme="never"))
+    yield "unigram_fallback", of(
+        n.Sequence([n.Prepend("\u2581"), n.Replace(" ", "\u2581")]), None,
+        d.Sequence([d.Replace("\u2581", " "), d.ByteFallback(), d.Fuse(), d.Strip(" ", 1, 0)]),
+        pieces + fallback, byte_fallback=True)
+    yield "unigram_bytes", of(n.ByteLevel(), None, d.ByteLevel())
+    yield "scripts", of(n.Strip(), p.Sequence([p.UnicodeScripts(), p.FixedLength(length=3)]),
+                        d.Strip("e", 1, 0))
+    yield "delimiter", of(n.Replace(Regex(r"\s+"), "  "), p.CharDelimiterSplit("e"),
+                          d.BPEDecoder("e"))
+    yield "ctc", of(n.Replace("", "-"), None, d.CTC("t", "\u2581", True))
+    yield "fused", of(None, None, d.Sequence([d.Fuse(), d.Replace(Regex("[st]+"), "<>")]))
+    t = Tokenizer(models.WordLevel({w: i for i, w in enumerate(["?", "the", "lamp", ".", ","])},
+                                   unk_token="?"))
+    t.normalizer, t.pre_tokenizer = n.Lowercase(), p.Whitespace()
+    yield "word_level", t
 
 
 def encoded(encoding):
@@ -213,8 +291,9 @@ def write(name, lines):
 
 def make_encode():
     lines = [{"bpe": corpus_bpe(420)["vocab"], "merges": corpus_bpe(420)["merges"],
-              "wordpiece": wordpiece_model()["vocab"]}, {"texts": TEXTS, "pairs": PAIRS}]
-    shared = {"bpe": lines[0]["bpe"], "wordpiece": lines[0]["wordpiece"]}
+              "wordpiece": wordpiece_model()["vocab"],
+              "unigram": json.loads(dict(tokenizers())["t5"].to_str())["model"]["vocab"]}, {"texts": TEXTS, "pairs": PAIRS}]
+    shared = {kind: lines[0][kind] for kind in ("bpe", "wordpiece", "unigram")}
     for name, t in tokenizers():
         file = json.loads(t.to_str())
         for kind, vocab in shared.items():
@@ -253,7 +332,10 @@ def make_sweep():
     bert = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
     for n in [normalizers.BertNormalizer(**dict(bert, **{key: True})) for key in bert] + [
             normalizers.BertNormalizer(), normalizers.NFC(), normalizers.NFD(), normalizers.NFKC(),
-            normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents()]:
+            normalizers.NFKD(), normalizers.Lowercase(), normalizers.StripAccents(),
+            normalizers.Strip(), normalizers.Nmt(), normalizers.ByteLevel(),
+            normalizers.Replace(Regex(r"\s+"), "<>"), normalizers.Prepend("ab"),
+            charsmap({"e": "x", "\u0301": "y"})]:
         t = Tokenizer(models.BPE())
         t.normalizer = n
         crc = 0
@@ -264,7 +346,8 @@ def make_sweep():
     for p in [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Whitespace(),
               pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(),
               pre_tokenizers.Digits(individual_digits=True),
-              pre_tokenizers.ByteLevel(add_prefix_space=False),
+              pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Metaspace(),
+              pre_tokenizers.UnicodeScripts(), pre_tokenizers.FixedLength(length=2),
               pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
               pre_tokenizers.Split(Regex(O200K), "isolated")] + [
                   pre_tokenizers.Split(Regex(c), "isolated") for c in CLASSES]:

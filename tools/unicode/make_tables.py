@@ -216,4 +216,5 @@ def main():
         + "\n".join(header) + "\n\n}  // namespace stemma::unicode\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,16 @@
-// Loading from a model directory: tokenizer.json as it is; otherwise the older files (vocab.txt, or
-// vocab.json with merges.txt), out of which the tokenizer.json is made that the class named there
-// would have (transformers 5: BertTokenizer, RobertaTokenizer, GPT2Tokenizer, Qwen2Tokenizer).
+// Loading from a model directory: tokenizer.json as it is; otherwise the older files (vocab.txt,
+// vocab.json with merges.txt, or spiece.model), out of which the tokenizer.json is made that the
+// class named there would have (transformers 5: BertTokenizer, RobertaTokenizer, GPT2Tokenizer,
+// Qwen2Tokenizer, AlbertTokenizer).
 #include <algorithm>
+#include <cstdio>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/charsmap.h"
+#include "text/sentencepiece.h"
+#include "text/serde_number.h"
 #include "text/tokenizer_impl.h"
 
 namespace stemma {
@@ -62,6 +67,7 @@ struct LegacyClass {
 };
 constexpr LegacyClass kBert{"", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
 constexpr LegacyClass kRoberta{"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
+constexpr LegacyClass kAlbert{"[CLS]", "[SEP]", "<unk>", "[SEP]", "<pad>", "[CLS]", "[MASK]"};
 constexpr LegacyClass kGpt2{"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", "", "", ""};
 constexpr LegacyClass kQwen2{"", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""};
 
@@ -101,16 +107,12 @@ Json added_tokens(const Directory& files, const LegacyClass& defaults) {
   return out;
 }
 
-Json wordpiece_file(const Directory& files) {
-  const std::string where = files.where("vocab.txt");
-  const Vocab vocab = Vocab::from_lines(read_file(where), where);
-  Members tokens;
-  for (int32_t id = 0; id < vocab.end_id(); ++id)
-    if (const std::string* token = vocab.token(id)) tokens.emplace_back(*token, id);
-
+// [CLS] A [SEP] B [SEP], as Bert has it.
+Json cls_sep_template(const Directory& files, const LegacyClass& defaults, const Vocab& vocab,
+                      const std::string& where) {
   Json special = Json::object();
   const auto piece = [&](const char* role, int type) {
-    const std::string token = content_of(files.role(role, kBert.role(role)));
+    const std::string token = content_of(files.role(role, defaults.role(role)));
     const int32_t id = vocab.find(token);
     check(id >= 0, "[", where, "] the ", role, " '", token, "' is not in the vocabulary");
     special.set(token,
@@ -123,7 +125,18 @@ Json wordpiece_file(const Directory& files) {
   };
   const Json cls = piece("cls_token", 0), sep = piece("sep_token", 0), sep1 = piece("sep_token", 1);
   const Json a = sequence("A", 0), b = sequence("B", 1);
+  return Json::object({{"type", "TemplateProcessing"},
+                       {"single", Json::array({cls, a, sep})},
+                       {"pair", Json::array({cls, a, sep, b, sep1})},
+                       {"special_tokens", special}});
+}
 
+Json wordpiece_file(const Directory& files) {
+  const std::string where = files.where("vocab.txt");
+  const Vocab vocab = Vocab::from_lines(read_file(where), where);
+  Members tokens;
+  for (int32_t id = 0; id < vocab.end_id(); ++id)
+    if (const std::string* token = vocab.token(id)) tokens.emplace_back(*token, id);
   const Json& config = files.tokenizer_config;
   const Json* strip = config.find("strip_accents");
   return Json::object(
@@ -138,16 +151,81 @@ Json wordpiece_file(const Directory& files) {
                       {"strip_accents", strip != nullptr ? *strip : Json()},
                       {"lowercase", config.get("do_lower_case", true)}})},
        {"pre_tokenizer", Json::object({{"type", "BertPreTokenizer"}})},
-       {"post_processor", Json::object({{"type", "TemplateProcessing"},
-                                        {"single", Json::array({cls, a, sep})},
-                                        {"pair", Json::array({cls, a, sep, b, sep1})},
-                                        {"special_tokens", special}})},
+       {"post_processor", cls_sep_template(files, kBert, vocab, where)},
        {"decoder", Json::object({{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}})},
        {"model", Json::object({{"type", "WordPiece"},
                                {"unk_token", content_of(files.role("unk_token", kBert.unk))},
                                {"continuing_subword_prefix", "##"},
                                {"max_input_chars_per_word", 100},
                                {"vocab", Json::object(std::move(tokens))}})}});
+}
+
+// A score as a number that serde_number() reads back exactly, which the shortest text need not be.
+Json score_json(float score) {
+  const auto exact = static_cast<double>(score);
+  for (int precision = 9; precision <= 17; ++precision) {
+    char text[64];
+    const int size = std::snprintf(text, sizeof text, "%.*e", precision, exact);
+    const Json number = Json::parse({text, static_cast<size_t>(size)});
+    if (serde_number(number.number_text(), "score") == exact) return number;
+  }
+  return exact;
+}
+
+Json albert_file(const Directory& files) {
+  const std::string where = files.where("spiece.model");
+  const SentencePieceModel model = parse_sentencepiece(read_file(where), where);
+  if (model.kind != SentencePieceModel::kUnigram)
+    fail(Code::kUnsupported, "[", where, "] is no Unigram model, as AlbertTokenizer has it");
+  Json pieces = Json::array(), added = added_tokens(files, kAlbert), unk_id;
+  std::set<std::string> seen;
+  for (const Json& token : added.items()) seen.insert(token.at("content").as_string());
+  Vocab vocab;
+  for (const auto& piece : model.pieces) {
+    const auto id = static_cast<int32_t>(pieces.size());
+    vocab.add(piece.text, id, where);
+    pieces.push_back(Json::array({piece.text, score_json(piece.score)}));
+    if (piece.type == SentencePieceModel::kUnknown) unk_id = id;
+    if (piece.type != SentencePieceModel::kUserDefined || !seen.insert(piece.text).second) continue;
+    AddedToken token;
+    token.content = piece.text;
+    token.normalized = false;
+    added.push_back(added_token_json(token, id));
+  }
+  const auto typed = [](const char* type) { return Json::object({{"type", type}}); };
+  const auto quotes = [](const char* text) {
+    return Json::object(
+        {{"type", "Replace"}, {"pattern", Json::object({{"String", text}})}, {"content", "\""}});
+  };
+  const Json& config = files.tokenizer_config;
+  Json normalizers = Json::array({quotes("``"), quotes("''")});
+  if (!config.get("keep_accents", false)) {
+    normalizers.push_back(typed("NFKD"));
+    normalizers.push_back(typed("StripAccents"));
+  }
+  if (config.get("do_lower_case", true)) normalizers.push_back(typed("Lowercase"));
+  if (!model.charsmap.empty())
+    normalizers.push_back(Json::object(
+        {{"type", "Precompiled"}, {"precompiled_charsmap", base64_encode(model.charsmap)}}));
+  const Json metaspace = Json::object({{"type", "Metaspace"},
+                                       {"replacement", "\u2581"},
+                                       {"prepend_scheme", "always"},
+                                       {"split", true}});
+  return Json::object(
+      {{"version", "1.0"},
+       {"truncation", nullptr},
+       {"padding", nullptr},
+       {"added_tokens", added},
+       {"normalizer", Json::object({{"type", "Sequence"}, {"normalizers", normalizers}})},
+       {"pre_tokenizer",
+        Json::object({{"type", "Sequence"},
+                      {"pretokenizers", Json::array({typed("WhitespaceSplit"), metaspace})}})},
+       {"post_processor", cls_sep_template(files, kAlbert, vocab, where)},
+       {"decoder", metaspace},
+       {"model", Json::object({{"type", "Unigram"},
+                               {"unk_id", unk_id},
+                               {"vocab", pieces},
+                               {"byte_fallback", false}})}});
 }
 
 // merges.txt: one pair a line; a first line may name the version.
@@ -237,6 +315,7 @@ std::string class_name(const Directory& files, const char* fallback) {
   if (name.empty() && files.has("config.json")) {
     const std::string type = files.read("config.json").get("model_type", "");
     if (type == "roberta" || type == "bart" || type == "longformer") name = "RobertaTokenizer";
+    if (type == "albert") name = "AlbertTokenizer";
     if (type == "qwen2" || type == "qwen3") name = "Qwen2Tokenizer";
   }
   return name.empty() ? fallback : name;
@@ -262,8 +341,17 @@ Json legacy_file(const Directory& files, LegacyClass& defaults) {
     defaults = name == "RobertaTokenizer" ? kRoberta : name == "GPT2Tokenizer" ? kGpt2 : kQwen2;
     return bpe_file(files, name);
   }
+  if (files.has("spiece.model")) {
+    const std::string name = class_name(files, "of no name");
+    if (name != "AlbertTokenizer")
+      fail(Code::kUnsupported, "[", files.where("spiece.model"), "] tokenizer_class ", name,
+           " is not built without its tokenizer.json; there is AlbertTokenizer");
+    defaults = kAlbert;
+    return albert_file(files);
+  }
   fail(Code::kNotFound, "[", files.path.string(),
-       "] has no tokenizer: neither tokenizer.json, nor vocab.txt, nor vocab.json with merges.txt");
+       "] has no tokenizer: neither tokenizer.json, nor vocab.txt, nor vocab.json with merges.txt, "
+       "nor spiece.model");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "support/temp_dir.h"
@@ -146,6 +148,39 @@ TEST(Tokenizer, SavesFilesByteForByte) {
   EXPECT_EQ(read_file(d / "copy/tokenizer.json"), file);
   EXPECT_EQ(read_file(d / "copy/special_tokens_map.json"), "{\"unk_token\":   \"[UNK]\"}");
   EXPECT_EQ(Tokenizer::load(d / "copy").special().unk, 0);
+}
+
+// One field of a protobuf message that holds bytes.
+std::string field(int number, const std::string& bytes) {
+  return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
+}
+
+std::string piece(const std::string& text, float score, int type) {
+  const auto bits = std::bit_cast<uint32_t>(score);
+  std::string number;
+  for (int i = 0; i < 4; ++i) number += static_cast<char>(bits >> 8 * i);
+  return field(1, field(1, text) + "\x15" + number + "\x18" + static_cast<char>(type));
+}
+
+TEST(Tokenizer, ReadsSentencePieceOfAlbert) {
+  const std::string model = piece("<pad>", 0, 3) + piece("<unk>", 0, 2) + piece("[CLS]", 0, 3) +
+                            piece("[SEP]", 0, 3) + piece("[MASK]", 0, 4) + piece("(", 0, 4) +
+                            piece("\u2581a", -1.1f, 1) + piece("b", -2.3f, 1) +
+                            piece("\u2581", -3.7f, 1);
+  TempDir directory;
+  write_file(directory / "spiece.model", model);
+  write_file(directory / "tokenizer_config.json", R"({"tokenizer_class": "AlbertTokenizer"})");
+  const Tokenizer tokenizer = Tokenizer::load(directory.path());
+  EXPECT_EQ(tokenizer.encode("\u00c1b  (zz").ids, (std::vector<int32_t>{2, 6, 7, 5, 8, 1, 3}));
+  EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{2, 6, 7, 6, 3}), "ab a");
+  EXPECT_EQ(tokenizer.special().cls, 2);
+  EXPECT_EQ(tokenizer.special().mask, 4);
+
+  for (size_t size = 0; size < model.find("[SEP]"); ++size) {
+    write_file(directory / "spiece.model", model.substr(0, size));
+    const auto [code, message] = error_of([&] { Tokenizer::load(directory.path()); });
+    EXPECT_EQ(code, Code::kFailed) << size << " " << message;
+  }
 }
 
 TEST(Tokenizer, RefusesWhatIsNotBuilt) {

@@ -40,9 +40,11 @@ class CliHub : public testing::Test {
   // Runs a shell command in which $stemma is the program; gives its exit status.
   int run(const std::string& command) {
     HubHome::set("stemma", STEMMA_BINARY);
+    hub.synchronise();
     const int status = std::system(cat("{ ", command, "; } >", (home.path() / "out").string(),
                                        " 2>", (home.path() / "err").string())
                                        .c_str());
+    hub.synchronise();
     out = read_file(home.path() / "out");
     err = read_file(home.path() / "err");
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -111,6 +113,7 @@ TEST_F(CliHub, AnInterruptedPullGoesOn) {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   pid_t child = 0;
+  hub.synchronise();
   ASSERT_EQ(posix_spawn(&child, STEMMA_BINARY, nullptr, nullptr, arguments.data(), environ), 0);
   const fs::path incomplete =
       home.path() / "hub" / "models--org--name" / "blobs" / (etag + ".incomplete");
@@ -123,6 +126,7 @@ TEST_F(CliHub, AnInterruptedPullGoesOn) {
   kill(child, SIGINT);
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
+  hub.synchronise();
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT) << "as a shell expects";
   const auto kept = fs::file_size(incomplete);
   ASSERT_GT(kept, 10000u);

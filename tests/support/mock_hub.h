@@ -68,6 +68,9 @@ class MockServer {
   }
 
   std::string url() const { return cat("http://127.0.0.1:", port_); }
+  // Orders what the caller does with the handler's data before and after what the handler does. A
+  // client in this process orders them by its sockets; around another process, call this.
+  void synchronise() const { order_.fetch_add(1, std::memory_order_acq_rel); }
   std::vector<MockRequest> requests() const {
     const std::lock_guard lock(mutex_);
     return requests_;
@@ -99,7 +102,9 @@ class MockServer {
       const std::lock_guard lock(mutex_);
       requests_.push_back(request);
     }
+    synchronise();
     const MockAnswer ready = handler_(request);
+    synchronise();
     rest(ready.delay);
     answer(fd, request, ready);
     ::close(fd);
@@ -155,6 +160,7 @@ class MockServer {
   Handler handler_;
   int listener_ = -1, port_ = 0;
   std::atomic<bool> stopping_ = false;
+  mutable std::atomic<int> order_ = 0;
   std::thread acceptor_;
   std::vector<std::thread> connections_;  // the acceptor's until it ends
   mutable std::mutex mutex_;
@@ -189,6 +195,10 @@ class MockHub {
   std::function<void(const MockRequest&, int number, MockAnswer&)> fault;
 
   std::string url() const { return server.url(); }
+  void synchronise() const {
+    storage.synchronise();
+    server.synchronise();
+  }
   std::string path_of(const std::string& file) const {
     return cat("/org/name/resolve/", commit, "/", file);
   }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/sampling_options.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
 #include "model/checkpoint.h"
@@ -54,22 +55,12 @@ class LineReader {
 
 struct Chat {
   std::string model, system;
-  int max_new_tokens = 1024;
-  bool greedy = false;
-  std::optional<double> temperature, top_p;
-  std::optional<int> top_k;
-  uint64_t seed = 0;
+  SamplingOptions sampling{1024};
 
   void declare(Options& o) {
     o.add("model", model, "Directory or name of a chat model", true);
     o.add("--system", system, "A system message to begin with");
-    o.add("--max-new-tokens,-n", max_new_tokens, "Most tokens of a reply");
-    o.add("--greedy", greedy,
-          "Always the most probable token, whatever generation_config.json says");
-    o.add("--temperature", temperature, "Sample, with logits divided by this (0: greedy)");
-    o.add("--top-k", top_k, "Sample among the k most probable");
-    o.add("--top-p", top_p, "Sample among the most probable that reach this mass");
-    o.add("--seed", seed, "Seed of the sampling: same seed and messages, same replies");
+    sampling.declare(o);
     o.footer(
         "/clear forgets the conversation, /exit or the end of input leaves. Ctrl-C stops a reply.\n"
         "From a pipe each line is a message; with --json each reply is an object {role, content,\n"
@@ -77,20 +68,10 @@ struct Chat {
   }
 
   GenerateOptions options(const std::filesystem::path& directory, const Json& config) const {
-    if (max_new_tokens < 1) fail(Code::kUsage, "[chat] --max-new-tokens must be at least 1");
     GenerateOptions g = generation_defaults(directory, config);
-    g.max_new_tokens = max_new_tokens;
     g.num_beams = 1;
-    Sampling& s = g.sampling;
-    if (temperature || top_k || top_p) s.sample = true;
-    if (temperature) s.temperature = *temperature;
-    if (top_k) s.top_k = *top_k;
-    if (top_p) s.top_p = *top_p;
-    if (s.temperature < 0 || s.top_k < 0 || s.top_p < 0 || s.top_p > 1)
-      fail(Code::kUsage,
-           "[chat] --temperature and --top-k must not be negative, --top-p must lie "
-           "in [0, 1]");
-    if (greedy || s.temperature == 0) s.sample = false;
+    sampling.apply("chat", g);
+    sampling.settle(g.sampling);
     return g;
   }
 
@@ -135,7 +116,7 @@ struct Chat {
       input.messages = Json::array(history);
       input.add_generation_prompt = true;
       const Ints prompt = chat.encode(tokenizer, input, chat.render(input)).ids;
-      g.sampling.seed = seed + turn;
+      g.sampling.seed = sampling.seed + turn;
       interrupted = false;
       const Generated reply = generate(c, *checkpoint.model, prompt, g, &tokenizer,
                                        [&](int32_t, std::string_view text) {

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "cli/sampling_options.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
 #include "model/checkpoint.h"
@@ -28,12 +29,9 @@ Ints parse_ids(const std::string& text) {
 
 struct Generate {
   std::string model, prompt, ids;
-  int max_new_tokens = 128;
-  bool greedy = false;
-  std::optional<double> temperature, top_p, min_p, repetition_penalty;
-  std::optional<int> top_k;
+  SamplingOptions sampling{128};
+  std::optional<double> min_p, repetition_penalty;
   int beams = 1;
-  uint64_t seed = 0;
   std::vector<std::string> stop;
   bool no_stream = false, ignore_eos = false;
 
@@ -41,16 +39,10 @@ struct Generate {
     o.add("model", model, "A model: directory or name", true);
     o.add("prompt", prompt, "The text to go on from (default: standard input)");
     o.add("--ids", ids, "Token ids instead of a text: 1,15043,29892");
-    o.add("--max-new-tokens,-n", max_new_tokens, "Most tokens to generate");
-    o.add("--greedy", greedy,
-          "Always the most probable token, whatever generation_config.json says");
-    o.add("--temperature", temperature, "Sample, with logits divided by this (0: greedy)");
-    o.add("--top-k", top_k, "Sample among the k most probable");
-    o.add("--top-p", top_p, "Sample among the most probable that reach this mass");
+    sampling.declare(o);
     o.add("--min-p", min_p, "Sample among those at least this fraction of the most probable");
     o.add("--repetition-penalty", repetition_penalty, "Divide the scores of tokens already seen");
     o.add("--beams", beams, "Beam search of this width");
-    o.add("--seed", seed, "Seed of the sampling: same seed, same text");
     o.add("--stop", stop, "Stop before this text (may be given several times)");
     o.add("--ignore-eos", ignore_eos, "Go on after an end-of-sequence token");
     o.add("--no-stream", no_stream, "Print the text when it is complete");
@@ -63,31 +55,18 @@ struct Generate {
 
   GenerateOptions options(const std::filesystem::path& directory, const Json& config) const {
     GenerateOptions g = generation_defaults(directory, config);
-    if (max_new_tokens < 1) fail(Code::kUsage, "[generate] --max-new-tokens must be at least 1");
     if (beams < 1) fail(Code::kUsage, "[generate] --beams must be at least 1");
-    g.max_new_tokens = max_new_tokens;
     g.num_beams = beams;
     g.stop = stop;
     if (ignore_eos) g.eos.clear();
+    sampling.apply("generate", g);
     Sampling& s = g.sampling;
-    s.seed = seed;
-    if (temperature || top_k || top_p || min_p) s.sample = true;
-    if (temperature) s.temperature = *temperature;
-    if (top_k) s.top_k = *top_k;
-    if (top_p) s.top_p = *top_p;
+    if (min_p) s.sample = true;
     if (min_p) s.min_p = *min_p;
     if (repetition_penalty) s.repetition_penalty = *repetition_penalty;
-    auto within = [](const char* name, double value, double low, double high) {
-      if (!(value >= low && value <= high))
-        fail(Code::kUsage, "[generate] ", name, " is ", value, ", must lie in [", low, ", ", high,
-             "]");
-    };
-    within("--temperature", s.temperature, 0, 1e4);
-    within("--top-k", s.top_k, 0, 1e9);
-    within("--top-p", s.top_p, 0, 1);
-    within("--min-p", s.min_p, 0, 1);
-    within("--repetition-penalty", s.repetition_penalty, 1e-3, 1e3);
-    if (greedy || s.temperature == 0) s.sample = false;
+    check_within("generate", "--min-p", s.min_p, 0, 1);
+    check_within("generate", "--repetition-penalty", s.repetition_penalty, 1e-3, 1e3);
+    sampling.settle(s);
     return g;
   }
 

@@ -32,6 +32,7 @@ Numbers Numbers::rows(int64_t begin, int64_t end) const {
   Numbers part;
   part.shape = shape;
   part.shape[0] = end - begin;
+  part.whole = whole;
   part.values.assign(values.begin() + begin * width, values.begin() + end * width);
   return part;
 }
@@ -39,6 +40,8 @@ Numbers Numbers::rows(int64_t begin, int64_t end) const {
 Numbers read_numbers(const StoredTensor& stored) {
   Numbers out;
   out.shape = stored.shape;
+  out.whole = stored.dtype != DType::f32 && stored.dtype != DType::f64 &&
+              stored.dtype != DType::bf16 && stored.dtype != DType::f16;
   auto same = [](auto v) { return v; };
   switch (stored.dtype) {
     case DType::f32:

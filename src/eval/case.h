@@ -18,6 +18,7 @@ namespace stemma {
 struct Numbers {
   std::vector<int64_t> shape;
   std::vector<double> values;
+  bool whole = false;  // stored as integers: 1.0 as a float is a number, not a class
   int64_t elements() const { return static_cast<int64_t>(values.size()); }
   // The part [begin, end) of the first dimension.
   Numbers rows(int64_t begin, int64_t end) const;

@@ -146,10 +146,7 @@ class CaseRun {
       } else if (std::string_view(name).ends_with("_positions")) {
         values = Tensor::from(c_, within_sequences(from, given));
       } else {
-        const bool whole = std::all_of(given.values.begin(), given.values.end(),
-                                       [](double v) { return v == std::floor(v); }) &&
-                           stored_whole(name);
-        if (whole)
+        if (given.whole)
           values = Tensor::from(c_, Ints(given.values.begin(), given.values.end()));
         else
           values = Tensor::from<float>(
@@ -158,14 +155,6 @@ class CaseRun {
       out.emplace_back(name, values);
     }
     return out;
-  }
-
-  // Whether a label input is stored as integers: 1.0 as a float is a number, not a class.
-  bool stored_whole(const char* name) const {
-    const TensorFiles files = TensorFiles::open(folder_ / "inputs.safetensors");
-    const DType dtype = files.at(name).dtype;
-    return dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 &&
-           dtype != DType::f16;
   }
 
   // Positions in padded rows, counted from the first real token of their sequence.

@@ -3,12 +3,6 @@
 #include "families/config.h"
 
 namespace stemma {
-namespace {
-
-bool ends_with(std::string_view s, std::string_view ending) { return s.ends_with(ending); }
-
-}  // namespace
-
 ModelSpec llama_like(const Json& config, std::string_view architecture,
                      const LlamaDefaults& defaults) {
   const int width = integer(config, "hidden_size", 4096);
@@ -45,9 +39,9 @@ ModelSpec llama_like(const Json& config, std::string_view architecture,
   spec.decoder = StackSpec{std::vector<BlockSpec>(layer_count(config, 32), block), norm};
   spec.ties.lm_head = config.get("tie_word_embeddings", false);
   spec.init_std = config.get("initializer_range", 0.02);
-  if (ends_with(architecture, "ForCausalLM")) {
+  if (architecture.ends_with("ForCausalLM")) {
     spec.heads = {LmHead{}};
-  } else if (ends_with(architecture, "ForSequenceClassification")) {
+  } else if (architecture.ends_with("ForSequenceClassification")) {
     Classifier score;
     score.reads = Reads::last_token;
     score.labels = label_count(config);
@@ -86,7 +80,7 @@ WeightRules llama_rules(std::string_view architecture) {
       {"layers.{L}.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"},
       {},
   };
-  rules.bare = ends_with(architecture, "Model");
+  rules.bare = architecture.ends_with("Model");
   return rules;
 }
 

@@ -118,12 +118,11 @@ struct Operands {
   Tensor q, k, v, out, lse;  // contiguous; lse [Tq,H], undefined where no gradient is wanted
 };
 
-tiled::Problem problem(const AttentionPlan& plan, const Tensor& q, const Tensor& k,
-                       const Tensor& v) {
+tiled::Problem problem(const AttentionPlan& plan, const Tensor& q, int64_t kv_heads, int64_t dv) {
   return {.heads = q.extent(1),
-          .kv_heads = k.extent(1),
+          .kv_heads = kv_heads,
           .d = q.extent(2),
-          .dv = v.extent(2),
+          .dv = dv,
           .causal = plan.causal,
           .window = plan.window,
           .scale = static_cast<float>(scale_of(plan, q)),
@@ -131,7 +130,7 @@ tiled::Problem problem(const AttentionPlan& plan, const Tensor& q, const Tensor&
 }
 
 tiled::Problem problem(const AttentionPlan& plan, const Operands& x) {
-  tiled::Problem p = problem(plan, x.q, x.k, x.v);
+  tiled::Problem p = problem(plan, x.q, x.k.extent(1), x.v.extent(2));
   for (size_t s = 0; s + 1 < plan.q_start.size(); ++s) {
     const int64_t q = plan.q_start[s], k = plan.k_start[s];
     p.sequences.push_back({.queries = plan.q_start[s + 1] - q,
@@ -139,6 +138,7 @@ tiled::Problem problem(const AttentionPlan& plan, const Operands& x) {
                            .q = x.q.data<float>() + q * p.heads * p.d,
                            .k = x.k.data<float>() + k * p.kv_heads * p.d,
                            .v = x.v.data<float>() + k * p.kv_heads * p.dv,
+                           .pages = nullptr,
                            .out = x.out.data<float>() + q * p.heads * p.dv,
                            .lse = x.lse ? x.lse.data<float>() + q * p.heads : nullptr});
   }
@@ -220,7 +220,7 @@ Tensor attention(Ctx& c, const Tensor& q, const std::vector<Tensor>& keys,
   }
   const Tensor rows = contiguous(c, q);
   const Tensor out = Tensor::empty(c, {q.extent(0), q.extent(1), values[0].extent(2)});
-  tiled::Problem p = problem(plan, rows, keys[0], values[0]);
+  tiled::Problem p = problem(plan, rows, keys[0].extent(1), values[0].extent(2));
   for (size_t s = 0; s < keys.size(); ++s) {
     check(keys[s].contiguous() && values[s].contiguous(),
           "[attention] the keys and values of sequence ", s, " must be contiguous");
@@ -230,6 +230,85 @@ Tensor attention(Ctx& c, const Tensor& q, const std::vector<Tensor>& keys,
                            .q = rows.data<float>() + at * p.heads * p.d,
                            .k = keys[s].data<float>(),
                            .v = values[s].data<float>(),
+                           .pages = nullptr,
+                           .out = out.data<float>() + at * p.heads * p.dv,
+                           .lse = nullptr});
+  }
+  tiled::forward(c, p);
+  return out;
+}
+
+namespace {
+
+// The first position that any query of sequence s sees, down to a whole page.
+int64_t first_needed_page(const AttentionPlan& plan, size_t s) {
+  const int64_t queries = plan.q_start[s + 1] - plan.q_start[s];
+  const int64_t keys = plan.k_start[s + 1] - plan.k_start[s];
+  if (plan.window == 0) return 0;
+  return std::max<int64_t>(0, keys - queries - plan.window + 1) / KvLayout::kTokens;
+}
+
+void check_pages(const Tensor& q, const PagedKv& kv, const AttentionPlan& plan) {
+  const KvLayout& l = kv.layout;
+  check(q.rank() == 3 && q.dtype() == DType::f32 && q.extent(2) == l.d && l.kv_heads > 0 &&
+            q.extent(1) % l.kv_heads == 0,
+        "[attention] q ", dtype_name(q.dtype()), " ", q.shape().to_string(),
+        " does not fit pages of ", l.kv_heads, " key heads of width ", l.d,
+        "; it must be F32 [Tq,H,D]");
+  check(kv.sequences.size() + 1 == plan.k_start.size(), "[attention] pages of ",
+        kv.sequences.size(), " sequences; the plan has ", plan.k_start.size() - 1);
+  for (size_t s = 0; s < kv.sequences.size(); ++s) {
+    const KvPages& pages = kv.sequences[s];
+    const int64_t end = pages.first_page + static_cast<int64_t>(pages.pages.size());
+    const int64_t keys = plan.k_start[s + 1] - plan.k_start[s];
+    check(end * KvLayout::kTokens >= keys, "[attention] sequence ", s, " has ", keys,
+          " keys; its pages end at ", end * KvLayout::kTokens);
+    check(plan.q_start[s] == plan.q_start[s + 1] || pages.first_page <= first_needed_page(plan, s),
+          "[attention] sequence ", s, " sees keys from page ", first_needed_page(plan, s),
+          " on; its pages begin with ", pages.first_page);
+  }
+}
+
+// All positions of a sequence as rows, zeros where pages are missing.
+void read_all(Ctx& c, const KvLayout& layout, const KvPages& pages, int64_t keys,
+              std::vector<Tensor>& k, std::vector<Tensor>& v) {
+  k.push_back(Tensor::zeros(c, {keys, layout.kv_heads, layout.d}));
+  v.push_back(Tensor::zeros(c, {keys, layout.kv_heads, layout.dv}));
+  for (size_t i = 0; i < pages.pages.size(); ++i) {
+    const int64_t at = (pages.first_page + static_cast<int64_t>(i)) * KvLayout::kTokens;
+    if (at >= keys) return;
+    read(layout, pages.pages[i], 0, std::min(KvLayout::kTokens, keys - at),
+         k.back().data<float>() + at * layout.kv_heads * layout.d,
+         v.back().data<float>() + at * layout.kv_heads * layout.dv);
+  }
+}
+
+}  // namespace
+
+Tensor attention(Ctx& c, const Tensor& q, const PagedKv& kv, const AttentionPlan& plan) {
+  check_plan(plan);
+  check_offsets("q_start", plan.q_start, q.extent(0));
+  check_offsets("k_start", plan.k_start, -1);
+  check_pages(q, kv, plan);
+  const KvLayout& layout = kv.layout;
+  if (!any_pair(plan)) return Tensor::zeros(c, {q.extent(0), q.extent(1), layout.dv});
+  if (!c.kernels || layout.dtype != DType::f32) {
+    std::vector<Tensor> k, v;
+    for (size_t s = 0; s < kv.sequences.size(); ++s)
+      read_all(c, layout, kv.sequences[s], plan.k_start[s + 1] - plan.k_start[s], k, v);
+    return define(c, q, k, v, plan);
+  }
+  const Tensor rows = contiguous(c, q);
+  const Tensor out = Tensor::empty(c, {q.extent(0), q.extent(1), layout.dv});
+  tiled::Problem p = problem(plan, rows, layout.kv_heads, layout.dv);
+  for (size_t s = 0; s < kv.sequences.size(); ++s) {
+    const int64_t at = plan.q_start[s];
+    p.sequences.push_back({.queries = plan.q_start[s + 1] - at,
+                           .keys = plan.k_start[s + 1] - plan.k_start[s],
+                           .q = rows.data<float>() + at * p.heads * p.d,
+                           .k = nullptr,
+                           .v = nullptr,
+                           .pages = &kv.sequences[s],
                            .out = out.data<float>() + at * p.heads * p.dv,
                            .lse = nullptr});
   }

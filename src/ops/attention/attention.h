@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "ops/attention/pages.h"
 
 namespace stemma {
 
@@ -30,5 +31,9 @@ Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,
 // keys[s] [capacity,Hk,D] and values[s] [capacity,Hk,Dv]. No gradient.
 Tensor attention(Ctx& c, const Tensor& q, const std::vector<Tensor>& keys,
                  const std::vector<Tensor>& values, const AttentionPlan& plan);
+
+// The same from pages: sequence s holds k_start[s+1] - k_start[s] positions, of which its first
+// pages may be missing where a window hides them. q [Tq,H,D]. No gradient.
+Tensor attention(Ctx& c, const Tensor& q, const PagedKv& kv, const AttentionPlan& plan);
 
 }  // namespace stemma

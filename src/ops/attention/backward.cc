@@ -25,7 +25,7 @@ struct PackedKeys {
       const float* v = s.v + b * kKeys * v_stride + kv_head * p.dv;
       pack_transposed({k, k_stride, true}, p.d, keys, k_transposed + b * k_floats);
       pack_transposed({v, v_stride, true}, p.dv, keys, v_transposed + b * v_floats);
-      pack_columns({k, k_stride}, keys, p.d, k_columns + b * column_floats);
+      pack_columns({k, k_stride}, keys, p.d, kKeys, k_columns + b * column_floats);
     }
   }
   int64_t blocks, k_floats, v_floats, column_floats;
@@ -51,8 +51,8 @@ void run(const Problem& p, const Sequence& s, const Gradients& g, int64_t kv_hea
   const MatrixRef q_rows{s.q + q.offset, q.stride}, dout_rows{g.dout + out.offset, out.stride};
   pack_tiles(q_rows, strip.rows, p.d, x.q_tiles);
   pack_tiles(dout_rows, strip.rows, p.dv, x.dout_tiles);
-  if (g.dk != nullptr) pack_columns(q_rows, strip.rows, p.d, x.q_columns);
-  if (g.dv != nullptr) pack_columns(dout_rows, strip.rows, p.dv, x.dout_columns);
+  if (g.dk != nullptr) pack_columns(q_rows, strip.rows, p.d, strip.rows, x.q_columns);
+  if (g.dv != nullptr) pack_columns(dout_rows, strip.rows, p.dv, strip.rows, x.dout_columns);
   float delta[kStrip], lse[kStrip];
   for (int64_t r = 0; r < strip.rows; ++r) {
     lse[r] = s.lse[row.offset + r * row.stride];
@@ -89,7 +89,7 @@ void run(const Problem& p, const Sequence& s, const Gradients& g, int64_t kv_hea
           g.dk + begin * k_stride + kv_head * p.d, k_stride);
     if (g.dq != nullptr)
       add({x.dp, kKeys}, strip.rows, depth,
-          {packed.k_columns + b * packed.column_floats, keys, p.d}, g.dq + q.offset, q.stride);
+          {packed.k_columns + b * packed.column_floats, kKeys, p.d}, g.dq + q.offset, q.stride);
   }
 }
 

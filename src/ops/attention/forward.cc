@@ -34,11 +34,30 @@ struct Scratch {
   Floats q, k, v, scores, p_tiles, out, max, sum;
 };
 
+// A block's keys and values as right operands.
+struct Block {
+  const float *k, *v;
+};
+
+// Where they lie in a page, or packed from rows on the way.
+Block block_of(const Problem& p, const Sequence& s, int64_t kv_head, int64_t index,
+               const Scratch& x) {
+  if (s.pages != nullptr) {
+    const KvLayout layout = p.layout();
+    const std::byte* head =
+        s.pages->pages[index - s.pages->first_page] + kv_head * layout.head_bytes();
+    return {reinterpret_cast<const float*>(head),
+            reinterpret_cast<const float*>(head + layout.key_bytes())};
+  }
+  const int64_t k_stride = p.kv_heads * p.d, v_stride = p.kv_heads * p.dv;
+  const int64_t begin = index * kKeys, keys = std::min(kKeys, s.keys - begin);
+  pack_transposed({s.k + begin * k_stride + kv_head * p.d, k_stride, true}, p.d, keys, x.k);
+  pack_columns({s.v + begin * v_stride + kv_head * p.dv, v_stride}, keys, p.dv, kKeys, x.v);
+  return {x.k, x.v};
+}
+
 void run(const Problem& p, const Task& task, const Scratch& x) {
   const Sequence& s = *task.sequence;
-  const int64_t k_stride = p.kv_heads * p.d, v_stride = p.kv_heads * p.dv;
-  const float* k = s.k + task.kv_head * p.d;
-  const float* v = s.v + task.kv_head * p.dv;
   const int64_t count = task.last_strip - task.first_strip;
 
   Strip strips[kTaskStrips];
@@ -63,13 +82,12 @@ void run(const Problem& p, const Task& task, const Scratch& x) {
 
   for (int64_t begin = first_key / kKeys * kKeys; begin < last_key; begin += kKeys) {
     const int64_t keys = std::min(kKeys, s.keys - begin);
-    pack_transposed({k + begin * k_stride, k_stride, true}, p.d, keys, x.k);
-    pack_columns({v + begin * v_stride, v_stride}, keys, p.dv, x.v);
+    const Block block = block_of(p, s, task.kv_head, begin / kKeys, x);
     for (int64_t i = 0; i < count; ++i) {
       const View seen = view(p, s, strips[i], begin, keys);
       const int64_t depth = seen.last(strips[i].rows - 1);  // keys past it have p = 0 in every row
       if (depth <= 0 || seen.first(0) >= keys) continue;
-      multiply_tiles(x.q + i * tile_floats(p.d), strips[i].rows, p.d, x.k, keys, x.scores);
+      multiply_tiles(x.q + i * tile_floats(p.d), strips[i].rows, p.d, block.k, keys, x.scores);
       softmax(seen, strips[i].rows, p.scale, x.scores, running[i]);
       f32::pack_rows({x.scores, kKeys}, 0, strips[i].rows, 0, depth, x.p_tiles);
       multiply_columns({.rows = x.p_tiles,
@@ -78,7 +96,7 @@ void run(const Problem& p, const Task& task, const Scratch& x) {
                         .depth = depth,
                         .bias = nullptr,
                         .from_out = true},
-                       {x.v, keys, x.width}, running[i].out, x.width);
+                       {block.v, kKeys, x.width}, running[i].out, x.width);
     }
   }
 

@@ -73,20 +73,21 @@ inline void multiply_tiles(const float* tiles, int64_t rows, int64_t width, cons
                     panels + j * width + at * kColumns, kColumns, out + j, kKeys);
 }
 
-// Rows as the right operand: [rows, width] in panels of [rows, 32].
+// Rows as the right operand: [rows, width] in panels of [panel_rows >= rows, 32].
 struct Columns {
   const float* panels;
-  int64_t rows, width;
+  int64_t panel_rows, width;
 };
-inline void pack_columns(const MatrixRef& b, int64_t rows, int64_t width, float* out) {
-  for (int64_t j = 0; j < width; j += kColumns, out += rows * kColumns)
+inline void pack_columns(const MatrixRef& b, int64_t rows, int64_t width, int64_t panel_rows,
+                         float* out) {
+  for (int64_t j = 0; j < width; j += kColumns, out += panel_rows * kColumns)
     f32::pack_panel(b, 0, rows, j, std::min(kColumns, width - j), out);
 }
 // out [product.m, width] = the product's rows x those panels.
 inline void multiply_columns(const f32::Product& product, const Columns& b, float* out,
                              int64_t out_stride) {
   for (int64_t j = 0; j < b.width; j += kColumns)
-    f32::multiply(product, b.panels + j * b.rows, std::min(kColumns, b.width - j), out + j,
+    f32::multiply(product, b.panels + j * b.panel_rows, std::min(kColumns, b.width - j), out + j,
                   out_stride);
 }
 

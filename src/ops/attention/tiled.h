@@ -6,16 +6,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/attention/pages.h"
 #include "tensor/ctx.h"
 
 namespace stemma::tiled {
 
-constexpr int64_t kKeys = 64;   // keys of a block
-constexpr int64_t kStrip = 48;  // most queries of a strip: four tiles of 12 rows
+constexpr int64_t kKeys = KvLayout::kTokens;  // keys of a block
+constexpr int64_t kStrip = 48;                // most queries of a strip: four tiles of 12 rows
 
 struct Sequence {
   int64_t queries, keys;
   const float *q, *k, *v;  // first row; rows are [heads, d], [kv_heads, d], [kv_heads, dv]
+  const KvPages* pages;    // where k and v are null
   float* out;              // rows [heads, dv]
   float* lse;              // rows [heads]: log-sum-exp of the scaled scores; null: not wanted
 };
@@ -34,6 +36,7 @@ struct Problem {
   std::vector<Sequence> sequences;
 
   int64_t group() const { return heads / kv_heads; }
+  KvLayout layout() const { return {.kv_heads = kv_heads, .d = d, .dv = dv}; }
 };
 
 void forward(Ctx& c, const Problem& p);

@@ -32,14 +32,15 @@ layer("train", "model", "data")
 layer("run", "model", "text")
 layer("retrieve", "run")
 layer("eval", "run", "train", "retrieve")
-layer("cli", "eval", "hub")
+layer("bench", "run", "train")
+layer("cli", "eval", "bench", "hub")
 
 # A family is data: it sees specs, rules and JSON, and its own folder's helpers.
 FAMILY_MAY = ("families/", "model/family.h", "model/spec.h", "model/weight_rules.h", "base/json.h")
 
 # Third-party headers live in the files that need them.
 THIRD_PARTY = {
-    "hwy/": ("src/simd/", "src/ops/", "src/gemm/", "bench/"),
+    "hwy/": ("src/simd/", "src/ops/", "src/gemm/"),
     "CLI/": ("src/cli/main.cc",),
     "curl/": ("src/hub/http.cc",),
     "toml++/": ("src/train/recipe.cc",),

@@ -2,52 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <vector>
 
 #include "gemm/gemm.h"
+#include "model/cost.h"
 #include "simd/probe.h"
 
 namespace stemma {
 namespace {
-
-bool is_table(const Parameter& p) { return p.name.starts_with("embed."); }
-bool is_head(const Parameter& p) { return p.name.starts_with("heads."); }
-
-// Weights of the matrix products every token goes through, and of the head's.
-struct Weights {
-  double body = 0, head = 0;
-};
-
-Weights weights_of(const Model& model) {
-  Weights w;
-  for (const Parameter& p : model.params().all()) {
-    if (p.shape.rank() < 2 || is_table(p)) continue;
-    (is_head(p) ? w.head : w.body) += static_cast<double>(p.shape.elements());
-  }
-  const EmbedSpec& embed = model.spec().embed;
-  if (model.spec().ties.lm_head)
-    w.head += static_cast<double>(embed.vocab) * static_cast<double>(embed.width);
-  return w;
-}
-
-// Query-key pairs of a sequence of n tokens.
-double pairs(const Attention& attention, double n) {
-  const double reach = attention.window > 0 ? std::min<double>(attention.window, n) : n;
-  if (!attention.causal) return n * reach;
-  return reach * (reach + 1) / 2 + (n - reach) * reach;
-}
-
-double flops(const Model& model, double tokens, double counted, auto&& attention_pairs) {
-  const Weights weights = weights_of(model);
-  double sum = 6 * (weights.body * tokens + weights.head * counted);
-  for (const BlockSpec& block : model.spec().stack().blocks) {
-    const auto& attention = std::get<Attention>(block.mixer);
-    // Two products of head_size multiply-adds a pair and head; backwards costs twice that.
-    sum += 12.0 * attention.heads * attention.head_size * attention_pairs(attention);
-  }
-  return sum;
-}
 
 // Floats a token leaves behind for the backward pass in one block: inputs of its products, norms,
 // rotation and attention.
@@ -82,13 +44,7 @@ double product_rate(Ctx& c, int64_t m, int64_t n, int64_t k, double seconds) {
 }  // namespace
 
 double training_flops(const Model& model, const TokenBatch& batch) {
-  return flops(model, static_cast<double>(batch.ids.size()), static_cast<double>(batch.counted),
-               [&](const Attention& attention) {
-                 double sum = 0;
-                 for (size_t s = 0; s + 1 < batch.start.size(); ++s)
-                   sum += pairs(attention, batch.start[s + 1] - batch.start[s]);
-                 return sum;
-               });
+  return 3 * forward_flops(model, batch.start, static_cast<double>(batch.counted));
 }
 
 Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {
@@ -101,7 +57,7 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   plan.weights = plan.gradients = 4 * plan.parameters;
   plan.moments = 8 * plan.parameters;
   plan.checkpoint = plan.weights + plan.moments;
-  const Weights weights = weights_of(model);
+  const ProductWeights weights = product_weights(model);
   plan.packed = static_cast<int64_t>(8 * (weights.body + weights.head));
 
   const auto part_rows = static_cast<double>((recipe.batch + recipe.accumulation - 1) /
@@ -119,11 +75,10 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   plan.activations = static_cast<int64_t>(4 * part_rows * (floats + largest));
 
   const bool masked = recipe.objective == DataObjective::masked;
-  const auto tokens = static_cast<double>(plan.tokens_per_step);
-  plan.flops_per_step =
-      flops(model, tokens, masked ? tokens * recipe.mask_rate : tokens, [&](const Attention& a) {
-        return pairs(a, static_cast<double>(recipe.length)) * static_cast<double>(recipe.batch);
-      });
+  const int32_t sequence[] = {0, static_cast<int32_t>(recipe.length)};
+  const auto length = static_cast<double>(recipe.length);
+  plan.flops_per_step = 3 * static_cast<double>(recipe.batch) *
+                        forward_flops(model, sequence, masked ? length * recipe.mask_rate : length);
   constexpr double kProbe = 0.03;  // seconds
   plan.peak_flops = fma_peak(*c.team, kProbe);
   // What is not a product (norms, softmax, the optimiser) takes about a third more.

@@ -1,14 +1,12 @@
 // The machine interface, as a script sees it: exit status, objects on standard output, everything
 // else on standard error. Runs the built program on the committed cases' tiny models.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
-#include <fstream>
-#include <sstream>
+#include <filesystem>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "support/run_stemma.h"
 #include "support/temp_dir.h"
 
 namespace stemma {
@@ -16,36 +14,14 @@ namespace {
 
 const std::string kCases = std::string(STEMMA_SOURCE_DIR) + "/tests/cases/";
 
-struct Result {
-  int status;
-  std::string out, err;
-  std::vector<Json> objects() const {
-    std::vector<Json> all;
-    std::istringstream lines(out);
-    for (std::string line; std::getline(lines, line);) all.push_back(Json::parse(line));
-    return all;
-  }
-};
-
-// `arguments` are shell words; `input` goes to standard input.
-Result run(const std::string& arguments, const std::string& input = "") {
-  const TempDir dir;
-  std::ofstream(dir / "in") << input;
-  const std::string command = cat(STEMMA_BINARY, " ", arguments, " <", (dir / "in").string(), " >",
-                                  (dir / "out").string(), " 2>", (dir / "err").string());
-  const int status = std::system(command.c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(dir / "out"),
-          read_file(dir / "err")};
-}
-
 TEST(Cli, HelpNamesEveryVerbAndGroup) {
   const Result r = run("--help");
   EXPECT_EQ(r.status, 0);
   for (const char* word : {"embed", "fill", "generate", "score", "search", "inspect", "verify",
-                           "train", "Run a model", "Exit status"})
+                           "train", "bench", "Run a model", "Exit status"})
     EXPECT_NE(r.out.find(word), std::string::npos) << word;
   for (const char* verb :
-       {"embed", "fill", "generate", "score", "search", "inspect", "verify", "train"}) {
+       {"embed", "fill", "generate", "score", "search", "inspect", "verify", "train", "bench"}) {
     const Result help = run(std::string(verb) + " --help");
     EXPECT_EQ(help.status, 0) << verb;
     EXPECT_NE(help.out.find("--threads"), std::string::npos) << verb;

@@ -1,0 +1,22 @@
+#include "bench/items.h"
+#include "bench/memory.h"
+#include "simd/probe.h"
+
+namespace stemma::bench {
+
+std::vector<Item> machine_items() {
+  std::vector<Item> items;
+  const auto add = [&](const char* work, const char* dtype, const char* unit,
+                       double (*probe)(Team&, double)) {
+    items.push_back({.work = work,
+                     .shape = "-",
+                     .dtype = dtype,
+                     .unit = unit,
+                     .probe = [probe](Ctx& c, double seconds) { return probe(*c.team, seconds); }});
+  };
+  add("multiply-add", "f32", "GFLOP/s", fma_peak);
+  add("memory read", "bytes", "GB/s", memory_read_peak);
+  return items;
+}
+
+}  // namespace stemma::bench

@@ -1,0 +1,23 @@
+// Cost: the arithmetic of a forward pass, known from the spec: 2 operations a weight and token, the
+// vocabulary's head only for the rows that meet it, and attention's two products for the pairs that
+// see each other. A backward pass takes twice as much.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/model.h"
+
+namespace stemma {
+
+// Weights of the matrix products that every token goes through, and of the heads'. A tied head
+// counts, the embedding's look-up does not.
+struct ProductWeights {
+  double body = 0, head = 0;
+};
+ProductWeights product_weights(const Model& model);
+
+// Operations for sequences at the offsets `start` [S+1], of which `answered` rows meet the heads.
+double forward_flops(const Model& model, std::span<const int32_t> start, double answered);
+
+}  // namespace stemma

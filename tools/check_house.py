@@ -20,9 +20,9 @@ def layer(name, *below):
 
 layer("hub", "base")
 layer("tensor", "base")
-layer("autograd", "tensor")
 layer("simd", "base")
-layer("gemm", "autograd", "simd")
+layer("autograd", "tensor", "simd")
+layer("gemm", "autograd")
 layer("ops", "gemm")
 layer("nn", "ops")
 layer("model", "nn")

@@ -22,37 +22,50 @@ void relax() {
 #endif
 }
 
-// About 20 microseconds of waiting before a thread goes to sleep.
-constexpr int kSpins = 2000;
+// Some tens of microseconds of waiting before a thread goes to sleep.
+constexpr int kSpins = 1000;
+
+template <class Ready>
+bool spin_until(Ready ready) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (ready()) return true;
+    relax();
+  }
+  return ready();
+}
 
 }  // namespace
 
+// A run is a room with a door. The caller puts the job inside, opens the door, and works. Workers
+// who come while it is open step in and help; the caller then closes the door and waits for those
+// inside, and for nobody else: a worker that was asleep, or has no core, delays no run.
 struct Team::State {
   struct Job {
     void (*call)(void*, int64_t);
     void* fn;
     int64_t chunks;
   };
+  static constexpr uint32_t kOpen = 1u << 31;  // the other bits count who is inside
 
   std::mutex mutex;
-  std::condition_variable wake, done;
+  std::condition_variable wake, left;
   std::vector<std::thread> workers;
-  Job job{};
-  std::atomic<uint64_t> generation{0};
-  std::atomic<int64_t> next{0};
-  std::atomic<int> busy{0};
+  Job job{};  // written while the door is closed and nobody inside
+  std::atomic<uint32_t> door{0};
+  std::atomic<int64_t> next{0};   // chunk
+  std::atomic<uint64_t> runs{0};  // announced so far
   std::atomic<bool> stop{false};
-  std::exception_ptr error;
+  std::exception_ptr error;  // the first; under the mutex
 
-  void work(const Job& j) {
+  void work() {
     inside_region = true;
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < j.chunks;) {
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < job.chunks;) {
       try {
-        j.call(j.fn, i);
+        job.call(job.fn, i);
       } catch (...) {
         std::lock_guard lock(mutex);
         if (!error) error = std::current_exception();
-        next.store(j.chunks, std::memory_order_relaxed);
+        next.store(job.chunks, std::memory_order_relaxed);
       }
     }
     inside_region = false;
@@ -60,19 +73,19 @@ struct Team::State {
 
   void loop() {
     uint64_t seen = 0;
+    const auto called = [&] { return runs.load(std::memory_order_acquire) != seen; };
     while (true) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen; ++i)
-        relax();
-      if (generation.load(std::memory_order_acquire) == seen) {
+      if (!spin_until(called)) {
         std::unique_lock lock(mutex);
-        wake.wait(lock, [&] { return generation.load() != seen; });
+        wake.wait(lock, called);
       }
-      ++seen;
+      seen = runs.load(std::memory_order_acquire);
       if (stop.load(std::memory_order_acquire)) return;
-      work(job);
-      if (busy.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      if (door.fetch_add(1, std::memory_order_acq_rel) & kOpen) work();
+      // The last to leave a closed room may be the one the caller waits for.
+      if (door.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         std::lock_guard lock(mutex);
-        done.notify_one();
+        left.notify_one();
       }
     }
   }
@@ -80,9 +93,17 @@ struct Team::State {
   void announce() {
     {
       std::lock_guard lock(mutex);
-      generation.fetch_add(1, std::memory_order_release);
+      runs.fetch_add(1, std::memory_order_release);
     }
     wake.notify_all();
+  }
+
+  void close_and_wait() {
+    door.fetch_and(~kOpen, std::memory_order_acq_rel);
+    const auto empty = [&] { return door.load(std::memory_order_acquire) == 0; };
+    if (spin_until(empty)) return;
+    std::unique_lock lock(mutex);
+    left.wait(lock, empty);
   }
 };
 
@@ -108,15 +129,11 @@ void Team::run_erased(int64_t chunks, void (*call)(void*, int64_t), void* fn) {
   }
   s.job = {call, fn, chunks};
   s.next.store(0, std::memory_order_relaxed);
-  s.busy.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
+  s.door.fetch_or(State::kOpen, std::memory_order_release);
   s.announce();
-  s.work(s.job);
-  for (int i = 0; i < kSpins && s.busy.load(std::memory_order_acquire) != 0; ++i) relax();
-  if (s.busy.load(std::memory_order_acquire) != 0) {
-    std::unique_lock lock(s.mutex);
-    s.done.wait(lock, [&] { return s.busy.load() == 0; });
-  }
-  // Workers add errors under the mutex; all of them have left work() by now.
+  s.work();
+  s.close_and_wait();
+  // Who added an error has left, and was waited for.
   if (s.error) {
     std::exception_ptr error;
     std::swap(error, s.error);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "autograd/rematerialise.h"
 #include "ops/primitives.h"
 
 namespace stemma {
@@ -59,16 +60,9 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
         head));
 }
 
-Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
-                      std::vector<Tensor>* hidden_states) const {
-  check(!batch.main.ids.empty(), "[model] the batch has no tokens");
-  check(!state || batch.seqs.size() == static_cast<size_t>(batch.main.sequences()),
-        "[model] with state, a batch names the sequence of each of its rows");
-  Pass pass(batch);
-  Residual stream{embed_(c, pass), {}};
-
+Residual Model::Block::operator()(Ctx& c, Pass& pass, Residual stream, KvState* state) const {
   // One branch: x = after_add(x + out(branch(in(x)))), the addition left pending for the next norm.
-  auto branch = [&](const Block::Norms& norms, auto&& compute) {
+  auto branch = [&](const Norms& norms, auto&& compute) {
     Tensor in;
     if (norms.in) {
       in = norms.in->absorb(c, stream);
@@ -81,6 +75,20 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
     stream.delta = y;
     if (norms.after_add) stream = {norms.after_add->absorb(c, stream), {}};
   };
+  branch(mix, [&](const Tensor& x) { return mixer(c, pass, x, state); });
+  branch(ff, [&](const Tensor& x) { return ffn(c, x); });
+  return stream;
+}
+
+Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
+                      std::vector<Tensor>* hidden_states) const {
+  check(!batch.main.ids.empty(), "[model] the batch has no tokens");
+  check(!state || batch.seqs.size() == static_cast<size_t>(batch.main.sequences()),
+        "[model] with state, a batch names the sequence of each of its rows");
+  // Shared with the blocks that run again in the backward pass.
+  const auto pass =
+      std::allocate_shared<Pass>(std::pmr::polymorphic_allocator<Pass>(c.pool), batch);
+  Residual stream{embed_(c, *pass), {}};
   // The stream as it stands, kept so that nobody adds the pending part twice.
   auto settled = [&] {
     stream = {stream.value(c), {}};
@@ -90,10 +98,16 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   for (size_t l = 0; l < blocks_.size(); ++l) {
     if (hidden_states) hidden_states->push_back(settled());
     const Block& block = blocks_[l];
-    branch(block.mix, [&](const Tensor& x) {
-      return block.mixer(c, pass, x, state ? state->layer(l) : nullptr);
-    });
-    branch(block.ff, [&](const Tensor& x) { return block.ffn(c, x); });
+    if (c.rematerialise && !state) {
+      const auto [x, delta] =
+          rematerialised<2>(c, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
+            const Residual out = block(again, *pass, stream, nullptr);
+            return {out.x, out.delta};
+          });
+      stream = {x, delta};
+    } else {
+      stream = block(c, *pass, stream, state ? state->layer(l) : nullptr);
+    }
   }
   Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();
   if (hidden_states) hidden_states->push_back(hidden);

@@ -27,8 +27,9 @@ class Model {
   const ParamStore& params() const { return params_; }
 
   // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
-  // in `c`, differentiable; with a `state`, continuing the sequences batch.seqs. `hidden_states`
-  // receives the embeddings and each block's output, as transformers lists them.
+  // in `c`, differentiable (`batch` must live as long as the tape); with a `state`, continuing the
+  // sequences batch.seqs. `hidden_states` receives the embeddings and each block's output, as
+  // transformers lists them.
   Tensor forward(Ctx& c, const Batch& batch, StateStore* state = nullptr,
                  std::vector<Tensor>* hidden_states = nullptr) const;
 
@@ -52,6 +53,7 @@ class Model {
     struct Norms {
       std::optional<NormLayer> in, out, after_add;
     } mix, ff;
+    Residual operator()(Ctx& c, Pass& pass, Residual stream, KvState* state) const;
   };
   static Block::Norms declare_norms(ParamStore& store, const std::string& name,
                                     const Sublayer& spec, int64_t width);

@@ -158,7 +158,7 @@ Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Tensor& w, const 
     const Tensor dhidden = sink(hidden), dw = sink(w), db = sink(b);
     each_chunk(counted, vocab, [&](int64_t first, const Ints& rows) {
       const Tensor part = gather(c, hidden, Tensor::from(c, rows));
-      Tape tape;
+      Tape tape(c.pool);
       if (dhidden) tape.watch(part);
       if (dw) tape.watch(w, dw);
       if (db) tape.watch(b, db);

@@ -14,6 +14,8 @@ struct Ctx {
   Pool* pool = nullptr;
   Tape* tape = nullptr;  // null: nothing is recorded
   bool kernels = true;   // false: every op runs its definition
+  // True: under a tape, each block of a model keeps its input alone, and runs again backwards.
+  bool rematerialise = false;
 };
 
 }  // namespace stemma

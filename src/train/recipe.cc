@@ -34,6 +34,9 @@ std::span<const std::pair<std::string_view, DataObjective>> names_of(DataObjecti
   return kObjectiveNames;
 }
 std::span<const std::pair<std::string_view, Packing>> names_of(Packing) { return kPackingNames; }
+std::span<const std::pair<std::string_view, Rematerialise>> names_of(Rematerialise) {
+  return kRematerialiseNames;
+}
 std::span<const std::pair<std::string_view, OptimizerKind>> names_of(OptimizerKind) {
   return kOptimizerNames;
 }
@@ -482,9 +485,9 @@ std::string recipe_text(const Recipe& recipe) {
 
 std::vector<std::string> conflicts(const Recipe& a, const Recipe& b) {
   // Data may move: the fingerprint of its tokens is what has to stay.
-  constexpr std::string_view kMayChange[] = {"steps",   "eval_every",   "eval_sequences",
-                                             "out",     "save_every",   "log_every",
-                                             "threads", "accumulation", "data"};
+  constexpr std::string_view kMayChange[] = {
+      "steps",     "eval_every", "eval_sequences", "out",  "save_every",
+      "log_every", "threads",    "accumulation",   "data", "rematerialise"};
   const auto deciding = [&](const Recipe& recipe) {
     std::map<std::string, std::string> lines;
     for (const auto& [key, value] : lines_of(recipe))

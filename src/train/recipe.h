@@ -27,6 +27,12 @@ constexpr std::array<std::pair<std::string_view, DataObjective>, 2> kObjectiveNa
 constexpr std::array<std::pair<std::string_view, Packing>, 2> kPackingNames = {
     {{"join", Packing::join}, {"documents", Packing::documents}}};
 
+// What the forward pass leaves for the backward pass: all it made, or each block's input alone, the
+// block being run again (activation checkpointing). Changes memory and time, not one bit.
+enum class Rematerialise { none, block };
+constexpr std::array<std::pair<std::string_view, Rematerialise>, 2> kRematerialiseNames = {
+    {{"none", Rematerialise::none}, {"block", Rematerialise::block}}};
+
 // A model to be made from scratch, by its sizes.
 struct ModelSizes {
   std::string family;  // any of families(); empty: llama for causal, bert for masked
@@ -77,6 +83,7 @@ struct Recipe {
   int64_t length = 256;   // tokens a sequence
   int64_t batch = 16;     // sequences a step
   int64_t accumulation = 1;  // parts a step's batch is computed in; changes memory, not results
+  Rematerialise rematerialise = Rematerialise::none;
   int64_t steps = 1000;
   uint64_t seed = 0;
   double validation = 0.05;            // share of the data that is kept for evaluation
@@ -99,6 +106,7 @@ struct Recipe {
     v("length", s.length);
     v("batch", s.batch);
     v("accumulation", s.accumulation);
+    v("rematerialise", s.rematerialise);
     v("steps", s.steps);
     v("seed", s.seed);
     v("validation", s.validation);

@@ -14,7 +14,7 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
 
   model.params().zero_grads();
   for (const TrainPart& part : parts) {
-    Tape tape;
+    Tape tape(c.pool);
     Ctx recording = c;
     recording.tape = &tape;
     model.params().watch(tape);

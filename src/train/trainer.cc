@@ -87,6 +87,7 @@ Trainer::Trainer(Ctx& c, Recipe recipe, bool resume)
           resumed_from_->string(), " was trained on: its files have changed");
   }
   state_.fingerprint = setup_.data.fingerprint();
+  c_.rematerialise = recipe_.rematerialise == Rematerialise::block;
   plan_ = make_plan(c_, *setup_.checkpoint.model, recipe_, state_.step);
   check_out(recipe_, plan_);
 }

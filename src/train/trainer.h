@@ -63,7 +63,7 @@ class Trainer {
   Metric metric(std::string_view split, double loss) const;
   void save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log);
 
-  Ctx& c_;
+  Ctx c_;
   Recipe recipe_;
   Schedule schedule_;
   std::optional<std::filesystem::path> resumed_from_;

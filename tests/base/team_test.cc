@@ -131,6 +131,17 @@ TEST(Team, WorkersThatSleptWakeUp) {
   }
 }
 
+// A worker that comes late to one run must neither touch its job, which is gone, nor do a chunk of
+// the next one twice.
+TEST(Team, LatecomersFindOnlyTheRunThatIsOpen) {
+  Team team(8);
+  for (int round = 0; round < 5000; ++round) {
+    std::vector<int> hits(static_cast<size_t>(2 + round % 3));
+    team.run(static_cast<int64_t>(hits.size()), [&](int64_t i) { ++hits[static_cast<size_t>(i)]; });
+    for (const int h : hits) ASSERT_EQ(h, 1) << "round " << round;
+  }
+}
+
 // Plain writes of one run are visible to the next and to the caller, whoever made them.
 TEST(Team, RunsAreOrdered) {
   Team team(4);

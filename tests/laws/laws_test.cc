@@ -170,6 +170,21 @@ TEST_P(Laws, ThreadsChangeNoBit) {
   }
 }
 
+TEST_P(Laws, RematerialisationChangesNoBit) {
+  for (bool causal : {true, false}) {
+    const auto m = model(causal);
+    const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
+    const std::vector<float> kept = gradients(c_, *m, sequences, 2);
+    Ctx again = c_;
+    again.rematerialise = true;
+    EXPECT_EQ(gradients(again, *m, sequences, 2), kept);
+    again.kernels = false;
+    Ctx defined = c_;
+    defined.kernels = false;
+    EXPECT_EQ(gradients(again, *m, sequences, 2), gradients(defined, *m, sequences, 2));
+  }
+}
+
 TEST_P(Laws, KernelsAreTheDefinition) {
   for (bool causal : {true, false}) {
     const auto m = model(causal);

@@ -141,6 +141,15 @@ TEST(Trainer, ThreadsDoNotMatter) {
   EXPECT_EQ(one.log(), two.log());
 }
 
+TEST(Trainer, RematerialisationDoesNotMatter) {
+  Workplace kept, again;
+  EXPECT_TRUE(kept.train());
+  EXPECT_TRUE(again.train({"rematerialise=block"}));
+  EXPECT_EQ(again.weights(12), kept.weights(12));
+  EXPECT_EQ(again.moments(12), kept.moments(12));
+  EXPECT_EQ(again.log(), kept.log());
+}
+
 TEST(Trainer, CheckpointsAreModelsToGoOnFrom) {
   Workplace run;
   run.train({"steps=4"});

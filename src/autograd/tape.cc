@@ -112,6 +112,10 @@ void Tape::backward(Ctx& c, std::span<const Tensor> results, std::span<const Ten
     const std::unique_ptr<Node, decltype([](Node* n) { std::destroy_at(n); })> owner(node);
     bool any = false;
     for (uint64_t id : node->outputs) {
+      if (id == 0) {
+        douts.emplace_back();
+        continue;
+      }
       auto it = grads_.slots_.find(id);
       douts.push_back(std::move(it->second.value));
       any |= static_cast<bool>(douts.back());

@@ -66,10 +66,12 @@ class Tape {
 
   // Records one op. Call only where an input needs a gradient; the outputs then need one too.
   // `rule` is called with (Ctx& c, std::span<const Tensor> douts, Grads& grads), where douts[i] is
-  // the gradient of output i, undefined where none arrived (zero).
+  // the gradient of output i, undefined where none arrived (zero). An undefined output stands for
+  // one without a gradient.
   template <class Rule>
   void record(const char* op, std::span<const Tensor> outputs, Rule rule) {
-    for (const Tensor& t : outputs) grads_.slots_[t.id()];
+    for (const Tensor& t : outputs)
+      if (t) grads_.slots_[t.id()];
     if (!keep_) return;
     using N = RuleNode<Rule>;
     push(new (arena_.allocate(sizeof(N), alignof(N))) N(std::move(rule)), op, outputs);
@@ -93,7 +95,7 @@ class Tape {
   struct Node {
     Node* below = nullptr;
     const char* op = nullptr;
-    std::span<uint64_t> outputs;
+    std::span<uint64_t> outputs;  // 0: none
     virtual ~Node() = default;
     virtual void replay(Ctx& c, std::span<const Tensor> douts, Grads& grads) = 0;
   };

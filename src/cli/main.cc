@@ -2,12 +2,16 @@
 // codes.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <sstream>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "cli/verb.h"
+#include "ops/op.h"
 #include "simd/isa.h"
 
 namespace stemma::cli {
@@ -94,6 +98,16 @@ class CliOptions : public Options {
   CLI::App& app_;
 };
 
+// STEMMA_VERBOSE=topic,topic: what the library says about its doings goes to standard error.
+void listen() {
+  const char* text = std::getenv("STEMMA_VERBOSE");
+  std::istringstream topics(text ? text : "");
+  for (std::string topic; std::getline(topics, topic, ',');)
+    set_log_sink(log_topic(topic), [topic](std::string_view line) {
+      std::fprintf(stderr, "%s: %.*s\n", topic.c_str(), static_cast<int>(line.size()), line.data());
+    });
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Stemma: one native engine for the family tree of language models.", "stemma");
   app.set_version_flag("--version", "stemma " STEMMA_VERSION);
@@ -101,7 +115,9 @@ int run(int argc, char** argv) {
   app.footer(
       "Run 'stemma VERB --help' for the options of a verb.\n"
       "Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 unsupported.\n"
-      "Environment: STEMMA_ISA=scalar|avx2|avx512 caps the CPU level.");
+      "Environment: STEMMA_ISA=scalar|avx2|avx512 caps the CPU level; STEMMA_KERNEL=op:kernel,...\n"
+      "asks for kernels by name ('define' is the slow reference); STEMMA_VERBOSE=dispatch says on\n"
+      "standard error which kernel serves each op, and why others do not.");
   int threads = 0;
   bool json = false;
   std::map<CLI::App*, std::function<int(Session&)>> actions;
@@ -123,7 +139,10 @@ int run(int argc, char** argv) {
     std::cout << app.help();
     return 0;
   }
-  isa();  // an unknown STEMMA_ISA is an error at once
+  // What is wrong with the environment is an error at once.
+  isa();
+  pin_kernels_from_environment();
+  listen();
   Engine engine(threads);
   Session session{engine, json};
   return actions.at(app.get_subcommands().front())(session);

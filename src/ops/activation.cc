@@ -1,7 +1,7 @@
 // y = f(x), elementwise. Gradient: dx = dy f'(x); the slopes stand in activation-inl.h.
 #include "ops/activation.h"
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -46,6 +46,12 @@ namespace {
 STEMMA_LEVELS(activate);
 STEMMA_LEVELS(activate_backward);
 
+constexpr Activation kAll[] = {
+    Activation::gelu, Activation::gelu_tanh, Activation::gelu_10, Activation::quick_gelu,
+    Activation::silu, Activation::relu,      Activation::relu2,   Activation::relu6,
+    Activation::tanh, Activation::sigmoid,   Activation::mish,    Activation::identity,
+};
+
 struct Name {
   std::string_view name;
   Activation kind;
@@ -87,7 +93,7 @@ Tensor define_gelu(Ctx& c, const Tensor& x) {
   return mul(c, x, mul(c, add(c, erf(c, mul(c, x, 0.70710678118654752)), 1), 0.5));
 }
 
-Tensor define(Ctx& c, const Tensor& x, Activation kind) {
+Tensor value(Ctx& c, const Tensor& x, Activation kind) {
   switch (kind) {
     case Activation::gelu:
       return define_gelu(c, x);
@@ -122,7 +128,57 @@ Tensor define(Ctx& c, const Tensor& x, Activation kind) {
   return {};
 }
 
-constexpr int64_t kGrain = 1 << 14;
+struct Call {
+  Tensor x;
+  Activation kind;
+  Tensor y = {};
+};
+
+void define(Ctx& c, Call& p) { p.y = value(c, p.x, p.kind); }
+
+void forward(Ctx& c, Call& p, bool) {
+  p.y = Tensor::empty(c, p.x.shape());
+  const float* x = p.x.data<float>();
+  float* y = p.y.data<float>();
+  const auto run = STEMMA_AT_LEVEL(activate);
+  c.team->run_range(p.x.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
+    run(p.kind, x + begin, y + begin, end - begin);
+  });
+}
+
+void backward(Ctx& c, const Call& p, std::span<const Tensor> d, Grads& g) {
+  const Tensor dx = Tensor::empty(c, p.x.shape());
+  const float *x = p.x.data<float>(), *dy = d[0].data<float>();
+  float* to = dx.data<float>();
+  const auto run = STEMMA_AT_LEVEL(activate_backward);
+  c.team->run_range(p.x.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
+    run(p.kind, x + begin, dy + begin, to + begin, end - begin);
+  });
+  g.add(c, p.x, dx);
+}
+
+std::vector<OpCase> cases() {
+  std::vector<OpCase> all;
+  for (Activation kind : kAll)
+    all.push_back({.name = std::string(activation_name(kind)),
+                   .inputs =
+                       [](int64_t rows, int64_t n) {  // both clips, and both saturated ends
+                         return std::vector{OpInput::batch({rows, n}).between(-12, 12)};
+                       },
+                   .run = [kind](Ctx& c, const Tensors& in) -> Tensors {
+                     return {activation(c, in[0], kind)};
+                   },
+                   .timed = kind != Activation::identity});
+  return all;
+}
+
+const Op<Call> kActivation{{.name = "activation",
+                            .operands = {&Call::x},
+                            .results = {&Call::y},
+                            .define = define,
+                            .forward = {{"vector", forward}},
+                            .backward = {{"vector", backward}},
+                            .cases = cases}};
 
 }  // namespace
 
@@ -141,27 +197,11 @@ std::string_view activation_name(Activation kind) {
   return {};
 }
 
-Tensor activation(Ctx& c, const Tensor& given, Activation kind) {
-  if (!rows::use_kernel(c, given) || kind == Activation::identity) return define(c, given, kind);
-  const Tensor x = contiguous(c, given), y = Tensor::empty(c, x.shape());
-  const float* px = x.data<float>();
-  float* py = y.data<float>();
-  const auto run = STEMMA_AT_LEVEL(activate);
-  c.team->run_range(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
-    run(kind, px + begin, py + begin, end - begin);
-  });
-  if (recording(c, {x}))
-    c.tape->record("activation", {y}, [x, kind](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      const Tensor dy = contiguous(c, d[0]), dx = Tensor::empty(c, x.shape());
-      const float *px = x.data<float>(), *pdy = dy.data<float>();
-      float* pdx = dx.data<float>();
-      const auto run = STEMMA_AT_LEVEL(activate_backward);
-      c.team->run_range(x.elements(), kGrain, [&](int64_t begin, int64_t end) {
-        run(kind, px + begin, pdy + begin, pdx + begin, end - begin);
-      });
-      g.add(c, x, dx);
-    });
-  return y;
+std::span<const Activation> all_activations() { return kAll; }
+
+Tensor activation(Ctx& c, const Tensor& x, Activation kind) {
+  if (kind == Activation::identity) return x;
+  return kActivation(c, {.x = x, .kind = kind}).y;
 }
 
 }  // namespace stemma

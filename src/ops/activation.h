@@ -2,6 +2,7 @@
 // Source: activations.py of transformers. Errors: an unknown name (unsupported).
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -28,6 +29,7 @@ enum class Activation {
 Activation activation_from_name(std::string_view name);
 // The usual name of each.
 std::string_view activation_name(Activation kind);
+std::span<const Activation> all_activations();
 
 Tensor activation(Ctx& c, const Tensor& x, Activation kind);
 

@@ -4,7 +4,7 @@
 //   ds = ds_out + r (g - mean(g) - n mean(g n)),  dx = ddelta = ds,
 //   dw = sum over rows of dy n,  db = sum over rows of dy.
 #include "ops/norm.h"
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -96,74 +96,112 @@ namespace {
 STEMMA_LEVELS(layer_norm_row);
 STEMMA_LEVELS(layer_norm_row_backward);
 
-Normed define(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, const Tensor& b,
-              double eps) {
-  const Tensor s = delta ? add(c, x, delta) : x;
-  const Tensor centred = sub(c, s, mean(c, s, -1));
+struct LayerNorm {
+  Tensor x, delta, w, b;
+  double eps;
+  Tensor sum = {}, out = {};
+  Tensor mean = {}, rstd = {};  // [rows], for the backward
+};
+
+void define(Ctx& c, LayerNorm& p) {
+  p.sum = p.delta ? add(c, p.x, p.delta) : p.x;
+  const Tensor centred = sub(c, p.sum, mean(c, p.sum, -1));
   const Tensor variance = mean(c, square(c, centred), -1);
-  Tensor y = mul(c, centred, rsqrt(c, add(c, variance, eps)));
-  if (w) y = mul(c, y, w);
-  if (b) y = add(c, y, b);
-  return {s, y};
+  p.out = mul(c, centred, rsqrt(c, add(c, variance, p.eps)));
+  if (p.w) p.out = mul(c, p.out, p.w);
+  if (p.b) p.out = add(c, p.out, p.b);
 }
 
 using rows::data_or_null;
 
-Normed run(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, const Tensor& b,
-           float eps) {
-  const int64_t rows = rows::count(x), n = x.extent(-1);
-  const Tensor s = delta ? Tensor::empty(c, x.shape()) : x;
-  const Tensor y = Tensor::empty(c, x.shape());
-  const Tensor mean = Tensor::empty(c, {rows}), rstd = Tensor::empty(c, {rows});
-  const float *px = x.data<float>(), *pd = data_or_null(delta);
-  const float *pw = data_or_null(w), *pb = data_or_null(b);
-  float *ps = s.data<float>(), *py = y.data<float>();
-  float *pm = mean.data<float>(), *pr = rstd.data<float>();
+void forward(Ctx& c, LayerNorm& p, bool) {
+  const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+  p.sum = p.delta ? Tensor::empty(c, p.x.shape()) : p.x;
+  p.out = Tensor::empty(c, p.x.shape());
+  p.mean = Tensor::empty(c, {rows});
+  p.rstd = Tensor::empty(c, {rows});
+  const float *x = p.x.data<float>(), *delta = data_or_null(p.delta);
+  const float *w = data_or_null(p.w), *b = data_or_null(p.b);
+  float *sum = p.sum.data<float>(), *out = p.out.data<float>();
+  float *mean = p.mean.data<float>(), *rstd = p.rstd.data<float>();
+  const auto eps = static_cast<float>(p.eps);
   const auto row = STEMMA_AT_LEVEL(layer_norm_row);
   c.team->run_range(rows, rows::grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      row(px + r * n, pd ? pd + r * n : nullptr, pw, pb, eps, n, ps + r * n, py + r * n, pm + r,
-          pr + r);
+      row(x + r * n, delta ? delta + r * n : nullptr, w, b, eps, n, sum + r * n, out + r * n,
+          mean + r, rstd + r);
   });
-  if (!recording(c, {x, delta, w, b})) return {s, y};
-
-  auto rule = [x, delta, w, b, s, mean, rstd](Ctx& c, const Tensor& ds_out, const Tensor& dy,
-                                              Grads& g) {
-    const bool wants_x = g.wants(x) || g.wants(delta);
-    const bool wants_w = w && g.wants(w), wants_b = b && g.wants(b);
-    Tensor ds = ds_out;
-    if (dy) {
-      const int64_t rows = rows::count(x), n = x.extent(-1);
-      const Tensor dense = contiguous(c, dy), carried = ds_out ? contiguous(c, ds_out) : Tensor();
-      if (wants_x) ds = Tensor::empty(c, x.shape());
-      const rows::Partials partials(c, rows, wants_w || wants_b ? 2 * n : 0);
-      const float *pdy = dense.data<float>(), *ps = s.data<float>(), *pw = data_or_null(w);
-      const float *pm = mean.data<float>(), *pr = rstd.data<float>();
-      const float* pc = data_or_null(carried);
-      float* pds = wants_x ? ds.data<float>() : nullptr;
-      const auto row = STEMMA_AT_LEVEL(layer_norm_row_backward);
-      c.team->run_range(rows, partials.grain(), [&](int64_t begin, int64_t end) {
-        float* piece = partials.piece(begin);
-        for (int64_t r = begin; r < end; ++r)
-          row(pdy + r * n, ps + r * n, pw, pm[r], pr[r], n, pc ? pc + r * n : nullptr,
-              pds ? pds + r * n : nullptr, wants_w ? piece : nullptr,
-              wants_b ? piece + n : nullptr);
-      });
-      if (wants_w) partials.add_to(c, 0, n, g.into(c, w).data<float>());
-      if (wants_b) partials.add_to(c, n, n, g.into(c, b).data<float>());
-    }
-    if (!ds) return;
-    g.add(c, x, ds);
-    if (delta) g.add(c, delta, ds);
-  };
-  if (delta)
-    c.tape->record("add_layer_norm", {s, y},
-                   [rule](Ctx& c, std::span<const Tensor> d, Grads& g) { rule(c, d[0], d[1], g); });
-  else
-    c.tape->record("layer_norm", {y},
-                   [rule](Ctx& c, std::span<const Tensor> d, Grads& g) { rule(c, {}, d[0], g); });
-  return {s, y};
 }
+
+void backward(Ctx& c, const LayerNorm& p, std::span<const Tensor> d, Grads& g) {
+  const bool wants_x = g.wants(p.x) || g.wants(p.delta);
+  const bool wants_w = g.wants(p.w), wants_b = g.wants(p.b);
+  Tensor ds = d[0];
+  if (d[1]) {
+    const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+    if (wants_x) ds = Tensor::empty(c, p.x.shape());
+    const rows::Partials partials(c, rows, wants_w || wants_b ? 2 * n : 0);
+    const float *dsum = data_or_null(d[0]), *dout = d[1].data<float>();
+    const float *sum = p.sum.data<float>(), *w = data_or_null(p.w);
+    const float *mean = p.mean.data<float>(), *rstd = p.rstd.data<float>();
+    float* to = wants_x ? ds.data<float>() : nullptr;
+    const auto row = STEMMA_AT_LEVEL(layer_norm_row_backward);
+    c.team->run_range(rows, partials.grain(), [&](int64_t begin, int64_t end) {
+      float* piece = partials.piece(begin);
+      for (int64_t r = begin; r < end; ++r)
+        row(dout + r * n, sum + r * n, w, mean[r], rstd[r], n, dsum ? dsum + r * n : nullptr,
+            to ? to + r * n : nullptr, wants_w ? piece : nullptr, wants_b ? piece + n : nullptr);
+    });
+    if (wants_w) partials.add_to(c, 0, n, g.into(c, p.w).data<float>());
+    if (wants_b) partials.add_to(c, n, n, g.into(c, p.b).data<float>());
+  }
+  if (!ds) return;
+  g.add(c, p.x, ds);
+  g.add(c, p.delta, ds);
+}
+
+std::vector<OpCase> cases() {
+  constexpr double kEps = 1e-5;
+  return {
+      {.name = "plain",
+       .inputs =
+           [](int64_t rows, int64_t n) {
+             return std::vector{OpInput::batch({rows, n}), OpInput::real({n}), OpInput::real({n})};
+           },
+       .run = [](Ctx& c, const Tensors& in) -> Tensors {
+         return {add_layer_norm(c, in[0], {}, in[1], in[2], kEps).out};
+       }},
+      {.name = "with_residual",
+       .inputs =
+           [](int64_t rows, int64_t n) {
+             const OpInput x = OpInput::batch({rows, n}), w = OpInput::real({n});
+             return std::vector{x, x, w, w};
+           },
+       .run = [](Ctx& c, const Tensors& in) -> Tensors {
+         const Normed y = add_layer_norm(c, in[0], in[1], in[2], in[3], kEps);
+         return {y.sum, y.out};
+       },
+       .timed = true},
+      {.name = "without_weights",
+       .inputs =
+           [](int64_t rows, int64_t n) {
+             return std::vector{OpInput::batch({rows, n})};
+           },
+       .run = [](Ctx& c, const Tensors& in) -> Tensors {
+         const Normed y = add_layer_norm(c, in[0], {}, {}, {}, kEps);
+         return {y.sum, y.out};
+       }}};
+}
+
+const Op<LayerNorm> kLayerNorm{
+    {.name = "add_layer_norm",
+     .operands = {&LayerNorm::x, &LayerNorm::delta, &LayerNorm::w, &LayerNorm::b},
+     .results = {&LayerNorm::sum, &LayerNorm::out},
+     .kept = {&LayerNorm::sum},
+     .define = define,
+     .forward = {{"rows", forward}},
+     .backward = {{"rows", backward}},
+     .cases = cases}};
 
 }  // namespace
 
@@ -172,9 +210,8 @@ Normed add_layer_norm(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor
   rows::check_same_shape("add_layer_norm", "delta", x, delta);
   rows::check_width("add_layer_norm", "w", x, w);
   rows::check_width("add_layer_norm", "b", x, b);
-  if (!rows::use_kernel(c, x)) return define(c, x, delta, w, b, eps);
-  const auto dense = [&](const Tensor& t) { return t ? contiguous(c, t) : t; };
-  return run(c, dense(x), dense(delta), dense(w), dense(b), static_cast<float>(eps));
+  const LayerNorm p = kLayerNorm(c, {.x = x, .delta = delta, .w = w, .b = b, .eps = eps});
+  return {p.sum, p.out};
 }
 
 }  // namespace stemma

@@ -3,7 +3,7 @@
 // Gradient: with r = 1 / sqrt(mean(s^2) + eps), n = s r and g = dy * w,
 //   ds = ds_out + r (g - n mean(g n)),  dx = ddelta = ds,  dw = sum over rows of dy n.
 #include "ops/norm.h"
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -80,69 +80,108 @@ namespace {
 STEMMA_LEVELS(rms_norm_row);
 STEMMA_LEVELS(rms_norm_row_backward);
 
-Normed define(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, double eps) {
-  const Tensor s = delta ? add(c, x, delta) : x;
-  const Tensor y = mul(c, s, rsqrt(c, add(c, mean(c, square(c, s), -1), eps)));
-  return {s, w ? mul(c, y, w) : y};
+struct RmsNorm {
+  Tensor x, delta, w;
+  double eps;
+  Tensor sum = {}, out = {};
+  Tensor rstd = {};  // [rows], for the backward
+};
+
+void define(Ctx& c, RmsNorm& p) {
+  p.sum = p.delta ? add(c, p.x, p.delta) : p.x;
+  p.out = mul(c, p.sum, rsqrt(c, add(c, mean(c, square(c, p.sum), -1), p.eps)));
+  if (p.w) p.out = mul(c, p.out, p.w);
 }
 
 using rows::data_or_null;
 
-Normed run(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, float eps) {
-  const int64_t rows = rows::count(x), n = x.extent(-1);
-  const Tensor s = delta ? Tensor::empty(c, x.shape()) : x;
-  const Tensor y = Tensor::empty(c, x.shape());
-  const Tensor rstd = Tensor::empty(c, {rows});
-  const float *px = x.data<float>(), *pd = data_or_null(delta), *pw = data_or_null(w);
-  float *ps = s.data<float>(), *py = y.data<float>(), *pr = rstd.data<float>();
+void forward(Ctx& c, RmsNorm& p, bool) {
+  const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+  p.sum = p.delta ? Tensor::empty(c, p.x.shape()) : p.x;
+  p.out = Tensor::empty(c, p.x.shape());
+  p.rstd = Tensor::empty(c, {rows});
+  const float *x = p.x.data<float>(), *delta = data_or_null(p.delta), *w = data_or_null(p.w);
+  float *sum = p.sum.data<float>(), *out = p.out.data<float>(), *rstd = p.rstd.data<float>();
+  const auto eps = static_cast<float>(p.eps);
   const auto row = STEMMA_AT_LEVEL(rms_norm_row);
   c.team->run_range(rows, rows::grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      row(px + r * n, pd ? pd + r * n : nullptr, pw, eps, n, ps + r * n, py + r * n, pr + r);
+      row(x + r * n, delta ? delta + r * n : nullptr, w, eps, n, sum + r * n, out + r * n,
+          rstd + r);
   });
-  if (!recording(c, {x, delta, w})) return {s, y};
-
-  auto rule = [x, delta, w, s, rstd](Ctx& c, const Tensor& ds_out, const Tensor& dy, Grads& g) {
-    const bool wants_x = g.wants(x) || g.wants(delta), wants_w = w && g.wants(w);
-    Tensor ds = ds_out;
-    if (dy) {
-      const int64_t rows = rows::count(x), n = x.extent(-1);
-      const Tensor dense = contiguous(c, dy), carried = ds_out ? contiguous(c, ds_out) : Tensor();
-      if (wants_x) ds = Tensor::empty(c, x.shape());
-      const rows::Partials partials(c, rows, wants_w ? n : 0);
-      const float *pdy = dense.data<float>(), *ps = s.data<float>(), *pw = data_or_null(w);
-      const float *pr = rstd.data<float>(), *pc = data_or_null(carried);
-      float* pds = wants_x ? ds.data<float>() : nullptr;
-      const auto row = STEMMA_AT_LEVEL(rms_norm_row_backward);
-      c.team->run_range(rows, partials.grain(), [&](int64_t begin, int64_t end) {
-        float* piece = wants_w ? partials.piece(begin) : nullptr;
-        for (int64_t r = begin; r < end; ++r)
-          row(pdy + r * n, ps + r * n, pw, pr[r], n, pc ? pc + r * n : nullptr,
-              pds ? pds + r * n : nullptr, piece);
-      });
-      if (wants_w) partials.add_to(c, 0, n, g.into(c, w).data<float>());
-    }
-    if (!ds) return;
-    g.add(c, x, ds);
-    if (delta) g.add(c, delta, ds);
-  };
-  if (delta)
-    c.tape->record("add_rms_norm", {s, y},
-                   [rule](Ctx& c, std::span<const Tensor> d, Grads& g) { rule(c, d[0], d[1], g); });
-  else
-    c.tape->record("rms_norm", {y},
-                   [rule](Ctx& c, std::span<const Tensor> d, Grads& g) { rule(c, {}, d[0], g); });
-  return {s, y};
 }
+
+void backward(Ctx& c, const RmsNorm& p, std::span<const Tensor> d, Grads& g) {
+  const bool wants_x = g.wants(p.x) || g.wants(p.delta), wants_w = g.wants(p.w);
+  Tensor ds = d[0];
+  if (d[1]) {
+    const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+    if (wants_x) ds = Tensor::empty(c, p.x.shape());
+    const rows::Partials partials(c, rows, wants_w ? n : 0);
+    const float *dsum = data_or_null(d[0]), *dout = d[1].data<float>();
+    const float *sum = p.sum.data<float>(), *w = data_or_null(p.w), *rstd = p.rstd.data<float>();
+    float* to = wants_x ? ds.data<float>() : nullptr;
+    const auto row = STEMMA_AT_LEVEL(rms_norm_row_backward);
+    c.team->run_range(rows, partials.grain(), [&](int64_t begin, int64_t end) {
+      float* dw = wants_w ? partials.piece(begin) : nullptr;
+      for (int64_t r = begin; r < end; ++r)
+        row(dout + r * n, sum + r * n, w, rstd[r], n, dsum ? dsum + r * n : nullptr,
+            to ? to + r * n : nullptr, dw);
+    });
+    if (wants_w) partials.add_to(c, 0, n, g.into(c, p.w).data<float>());
+  }
+  if (!ds) return;
+  g.add(c, p.x, ds);
+  g.add(c, p.delta, ds);
+}
+
+std::vector<OpCase> cases() {
+  constexpr double kEps = 1e-5;
+  return {{.name = "plain",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, n}), OpInput::real({n})};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors {
+             return {add_rms_norm(c, in[0], {}, in[1], kEps).out};
+           }},
+          {.name = "with_residual",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 const OpInput x = OpInput::batch({rows, n});
+                 return std::vector{x, x, OpInput::real({n})};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors {
+             const Normed y = add_rms_norm(c, in[0], in[1], in[2], kEps);
+             return {y.sum, y.out};
+           },
+           .timed = true},
+          {.name = "by_head",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, 2, n}), OpInput::real({n})};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors {
+             return {add_rms_norm(c, in[0], {}, in[1], kEps).out};
+           }}};
+}
+
+const Op<RmsNorm> kRmsNorm{{.name = "add_rms_norm",
+                            .operands = {&RmsNorm::x, &RmsNorm::delta, &RmsNorm::w},
+                            .results = {&RmsNorm::sum, &RmsNorm::out},
+                            .kept = {&RmsNorm::sum},
+                            .define = define,
+                            .forward = {{"rows", forward}},
+                            .backward = {{"rows", backward}},
+                            .cases = cases}};
 
 }  // namespace
 
 Normed add_rms_norm(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, double eps) {
   rows::check_same_shape("add_rms_norm", "delta", x, delta);
   rows::check_width("add_rms_norm", "w", x, w);
-  if (!rows::use_kernel(c, x)) return define(c, x, delta, w, eps);
-  const auto dense = [&](const Tensor& t) { return t ? contiguous(c, t) : t; };
-  return run(c, dense(x), dense(delta), dense(w), static_cast<float>(eps));
+  const RmsNorm p = kRmsNorm(c, {.x = x, .delta = delta, .w = w, .eps = eps});
+  return {p.sum, p.out};
 }
 
 }  // namespace stemma

@@ -1,7 +1,7 @@
 // y = f(gate) up, elementwise. Gradient: dgate = dy up f'(gate), dup = dy f(gate).
 #include "ops/glu.h"
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -52,40 +52,66 @@ namespace {
 STEMMA_LEVELS(gate_units);
 STEMMA_LEVELS(gate_units_backward);
 
-constexpr int64_t kGrain = 1 << 14;
+struct Glu {
+  Tensor gate, up;
+  Activation kind;
+  Tensor y = {};
+};
 
-Tensor define(Ctx& c, const Tensor& gate, const Tensor& up, Activation kind) {
-  return mul(c, activation(c, gate, kind), up);
+void define(Ctx& c, Glu& p) { p.y = mul(c, activation(c, p.gate, p.kind), p.up); }
+
+void forward(Ctx& c, Glu& p, bool) {
+  p.y = Tensor::empty(c, p.gate.shape());
+  const float *gate = p.gate.data<float>(), *up = p.up.data<float>();
+  float* y = p.y.data<float>();
+  const auto run = STEMMA_AT_LEVEL(gate_units);
+  c.team->run_range(p.y.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
+    run(p.kind, gate + begin, up + begin, y + begin, end - begin);
+  });
 }
+
+void backward(Ctx& c, const Glu& p, std::span<const Tensor> d, Grads& g) {
+  const Tensor dgate = Tensor::empty(c, p.gate.shape()), dup = Tensor::empty(c, p.gate.shape());
+  const float *gate = p.gate.data<float>(), *up = p.up.data<float>(), *dy = d[0].data<float>();
+  float *to_gate = dgate.data<float>(), *to_up = dup.data<float>();
+  const auto run = STEMMA_AT_LEVEL(gate_units_backward);
+  c.team->run_range(dgate.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
+    run(p.kind, gate + begin, up + begin, dy + begin, to_gate + begin, to_up + begin, end - begin);
+  });
+  g.add(c, p.gate, dgate);
+  g.add(c, p.up, dup);
+}
+
+std::vector<OpCase> cases() {
+  std::vector<OpCase> all;
+  for (Activation kind : all_activations())
+    all.push_back({.name = std::string(activation_name(kind)),
+                   .inputs =
+                       [](int64_t rows, int64_t n) {
+                         const OpInput x = OpInput::batch({rows, n});
+                         return std::vector{x.between(-12, 12), x};
+                       },
+                   .run = [kind](Ctx& c, const Tensors& in) -> Tensors {
+                     return {glu(c, in[0], in[1], kind)};
+                   },
+                   .timed = kind == Activation::silu});
+  return all;
+}
+
+const Op<Glu> kGlu{{.name = "glu",
+                    .operands = {&Glu::gate, &Glu::up},
+                    .results = {&Glu::y},
+                    .define = define,
+                    .forward = {{"vector", forward}},
+                    .backward = {{"vector", backward}},
+                    .cases = cases}};
 
 }  // namespace
 
-Tensor glu(Ctx& c, const Tensor& gate_in, const Tensor& up_in, Activation kind) {
-  check(gate_in.shape() == up_in.shape(), "[glu] gate has shape ", gate_in.shape().to_string(),
-        " and up ", up_in.shape().to_string(), "; they must be alike");
-  if (!rows::use_kernel(c, gate_in)) return define(c, gate_in, up_in, kind);
-  const Tensor gate = contiguous(c, gate_in), up = contiguous(c, up_in);
-  const Tensor y = Tensor::empty(c, gate.shape());
-  const float *pg = gate.data<float>(), *pu = up.data<float>();
-  float* py = y.data<float>();
-  const auto run = STEMMA_AT_LEVEL(gate_units);
-  c.team->run_range(y.elements(), kGrain, [&](int64_t begin, int64_t end) {
-    run(kind, pg + begin, pu + begin, py + begin, end - begin);
-  });
-  if (recording(c, {gate, up}))
-    c.tape->record("glu", {y}, [gate, up, kind](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      const Tensor dy = contiguous(c, d[0]);
-      const Tensor dgate = Tensor::empty(c, gate.shape()), dup = Tensor::empty(c, gate.shape());
-      const float *pg = gate.data<float>(), *pu = up.data<float>(), *pdy = dy.data<float>();
-      float *pdg = dgate.data<float>(), *pdu = dup.data<float>();
-      const auto run = STEMMA_AT_LEVEL(gate_units_backward);
-      c.team->run_range(dy.elements(), kGrain, [&](int64_t begin, int64_t end) {
-        run(kind, pg + begin, pu + begin, pdy + begin, pdg + begin, pdu + begin, end - begin);
-      });
-      g.add(c, gate, dgate);
-      g.add(c, up, dup);
-    });
-  return y;
+Tensor glu(Ctx& c, const Tensor& gate, const Tensor& up, Activation kind) {
+  check(gate.shape() == up.shape(), "[glu] gate has shape ", gate.shape().to_string(), " and up ",
+        up.shape().to_string(), "; they must be alike");
+  return kGlu(c, {.gate = gate, .up = up, .kind = kind}).y;
 }
 
 }  // namespace stemma

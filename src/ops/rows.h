@@ -32,10 +32,9 @@ inline void check_same_shape(const char* op, const char* name, const Tensor& x, 
         "; it must be that of x, ", x.shape().to_string());
 }
 
-// Rows of `n` elements that make a piece of work worth handing to a thread.
-inline int64_t grain(int64_t n) {
-  return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, n));
-}
+// Elements that make a piece of work worth handing to a thread, and so many rows of `n` elements.
+constexpr int64_t kGrain = 1 << 14;
+inline int64_t grain(int64_t n) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, n)); }
 
 inline const float* data_or_null(const Tensor& t) { return t ? t.data<float>() : nullptr; }
 

@@ -3,7 +3,7 @@
 // sum(dz).
 #include "ops/softmax.h"
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -78,54 +78,103 @@ Tensor less_max(Ctx& c, const Tensor& x) {
   return sub(c, x, top);
 }
 
-Tensor define_softmax(Ctx& c, const Tensor& x) {
-  const Tensor e = exp(c, less_max(c, x));
-  return div(c, e, sum(c, e, -1));
+struct Softmax {
+  Tensor x;
+  Tensor y = {};
+};
+
+void define_softmax(Ctx& c, Softmax& p) {
+  const Tensor e = exp(c, less_max(c, p.x));
+  p.y = div(c, e, sum(c, e, -1));
 }
 
-Tensor define_log_softmax(Ctx& c, const Tensor& x) {
-  const Tensor below = less_max(c, x);
-  return sub(c, below, log(c, sum(c, exp(c, below), -1)));
+void define_log_softmax(Ctx& c, Softmax& p) {
+  const Tensor below = less_max(c, p.x);
+  p.y = sub(c, below, log(c, sum(c, exp(c, below), -1)));
 }
 
-using RowForward = void (*)(const float* x, int64_t n, float* y);
+using Row = void (*)(const float* x, int64_t n, float* y);
 using RowBackward = void (*)(const float* y, const float* dy, int64_t n, float* dx);
 
-Tensor run(Ctx& c, const char* name, const Tensor& given, RowForward forward,
-           RowBackward backward) {
-  const Tensor x = contiguous(c, given), y = Tensor::empty(c, x.shape());
-  const int64_t n = x.extent(-1);
-  const float* px = x.data<float>();
-  float* py = y.data<float>();
-  c.team->run_range(rows::count(x), rows::grain(n), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) forward(px + r * n, n, py + r * n);
+void forward(Ctx& c, Softmax& p, Row row) {
+  p.y = Tensor::empty(c, p.x.shape());
+  const int64_t n = p.x.extent(-1);
+  const float* x = p.x.data<float>();
+  float* y = p.y.data<float>();
+  c.team->run_range(rows::count(p.x), rows::grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) row(x + r * n, n, y + r * n);
   });
-  if (recording(c, {x}))
-    c.tape->record(name, {y}, [x, y, n, backward](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      const Tensor dy = contiguous(c, d[0]), dx = Tensor::empty(c, x.shape());
-      const float *py = y.data<float>(), *pdy = dy.data<float>();
-      float* pdx = dx.data<float>();
-      c.team->run_range(rows::count(x), rows::grain(n), [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) backward(py + r * n, pdy + r * n, n, pdx + r * n);
-      });
-      g.add(c, x, dx);
-    });
-  return y;
 }
+
+void backward(Ctx& c, const Softmax& p, const Tensor& dout, Grads& g, RowBackward row) {
+  const Tensor dx = Tensor::empty(c, p.x.shape());
+  const int64_t n = p.x.extent(-1);
+  const float *y = p.y.data<float>(), *dy = dout.data<float>();
+  float* to = dx.data<float>();
+  c.team->run_range(rows::count(p.x), rows::grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) row(y + r * n, dy + r * n, n, to + r * n);
+  });
+  g.add(c, p.x, dx);
+}
+
+template <Tensor (*op)(Ctx&, const Tensor&)>
+std::vector<OpCase> cases() {
+  const auto run = [](Ctx& c, const Tensors& in) -> Tensors { return {op(c, in[0])}; };
+  return {{.name = "rows",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, n})};
+               },
+           .run = run,
+           .smallest = 1,
+           .timed = true},
+          {.name = "rank_3",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, 2, n})};
+               },
+           .run = run,
+           .smallest = 1}};
+}
+
+const Op<Softmax> kSoftmax{
+    {.name = "softmax",
+     .operands = {&Softmax::x},
+     .results = {&Softmax::y},
+     .kept = {&Softmax::y},
+     .define = define_softmax,
+     .forward = {{"rows",
+                  [](Ctx& c, Softmax& p, bool) { forward(c, p, STEMMA_AT_LEVEL(softmax_row)); }}},
+     .backward = {{"rows",
+                   [](Ctx& c, const Softmax& p, std::span<const Tensor> d, Grads& g) {
+                     backward(c, p, d[0], g, STEMMA_AT_LEVEL(softmax_row_backward));
+                   }}},
+     .cases = cases<softmax>}};
+
+const Op<Softmax> kLogSoftmax{
+    {.name = "log_softmax",
+     .operands = {&Softmax::x},
+     .results = {&Softmax::y},
+     .kept = {&Softmax::y},
+     .define = define_log_softmax,
+     .forward = {{"rows", [](Ctx& c, Softmax& p,
+                             bool) { forward(c, p, STEMMA_AT_LEVEL(log_softmax_row)); }}},
+     .backward = {{"rows",
+                   [](Ctx& c, const Softmax& p, std::span<const Tensor> d, Grads& g) {
+                     backward(c, p, d[0], g, STEMMA_AT_LEVEL(log_softmax_row_backward));
+                   }}},
+     .cases = cases<log_softmax>}};
 
 }  // namespace
 
 Tensor softmax(Ctx& c, const Tensor& x) {
   check(x.extent(-1) > 0, "[softmax] over an empty dimension");
-  if (!rows::use_kernel(c, x)) return define_softmax(c, x);
-  return run(c, "softmax", x, STEMMA_AT_LEVEL(softmax_row), STEMMA_AT_LEVEL(softmax_row_backward));
+  return kSoftmax(c, {.x = x}).y;
 }
 
 Tensor log_softmax(Ctx& c, const Tensor& x) {
   check(x.extent(-1) > 0, "[log_softmax] over an empty dimension");
-  if (!rows::use_kernel(c, x)) return define_log_softmax(c, x);
-  return run(c, "log_softmax", x, STEMMA_AT_LEVEL(log_softmax_row),
-             STEMMA_AT_LEVEL(log_softmax_row_backward));
+  return kLogSoftmax(c, {.x = x}).y;
 }
 
 }  // namespace stemma

@@ -7,6 +7,7 @@
 
 namespace stemma {
 
+class Recorder;
 class Tape;
 
 struct Ctx {
@@ -16,6 +17,7 @@ struct Ctx {
   bool kernels = true;   // false: every op runs its definition
   // True: under a tape, each block of a model keeps its input alone, and runs again backwards.
   bool rematerialise = false;
+  Recorder* rec = nullptr;  // told of every op that runs; null: nobody listens
 };
 
 }  // namespace stemma

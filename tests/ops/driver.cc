@@ -280,5 +280,17 @@ TEST_P(Op, KeepsItsContract) {
   RecordProperty("definition_error", cat(definition_error));
 }
 
+// The cases of every registered op, under the names OP__CASE.
+std::vector<Case> registered() {
+  std::vector<Case> all;
+  for (const AnyOp* op : all_ops())
+    for (Case& example : op->cases()) {
+      example.name = cat(op->name(), "__", example.name);
+      all.push_back(std::move(example));
+    }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Registered, Op, testing::ValuesIn(registered()), case_name);
+
 }  // namespace
 }  // namespace stemma::ops_test

@@ -11,42 +11,15 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
-#include "autograd/tape.h"
+#include "ops/op.h"
 
 namespace stemma::ops_test {
 
-// One operand: uniform reals, or uniform indices in [low, high).
-struct Input {
-  Shape shape;
-  bool rows = false;  // dimension 0 is the batch: the op treats its rows one by one
-  bool grad = true;
-  bool index = false;
-  double low = -2, high = 2;
-
-  static Input real(Shape shape) { return {shape}; }
-  // The same for each row of a batch.
-  static Input batch(Shape shape) { return {shape, true}; }
-  static Input constant(Shape shape) { return {shape, false, false}; }
-  static Input indices(Shape shape, int64_t low, int64_t high, bool rows = true) {
-    return {shape, rows, false, true, static_cast<double>(low), static_cast<double>(high)};
-  }
-};
-
-using Tensors = std::vector<Tensor>;
-
-struct Case {
-  std::string name;  // letters, digits and _
-  // The operands for a problem of `rows` rows of size `n`; either may be 0.
-  std::function<std::vector<Input>(int64_t rows, int64_t n)> inputs;
-  std::function<Tensors(Ctx&, const Tensors&)> run;
-  int64_t smallest = 0;     // the least n that means something
-  double tolerance = 2e-6;  // f32 against f64: |a - b| <= tolerance * (1 + |b|)
-  double grad_tolerance = 1e-5;
-};
+using Case = OpCase;
+using Input = OpInput;
 
 inline std::string case_name(const testing::TestParamInfo<Case>& info) { return info.param.name; }
 inline void PrintTo(const Case& op, std::ostream* out) { *out << op.name; }

@@ -115,9 +115,10 @@ int run(int argc, char** argv) {
   app.footer(
       "Run 'stemma VERB --help' for the options of a verb.\n"
       "Exit status: 0 ok, 1 failed, 2 usage, 3 not found, 4 unsupported.\n"
-      "Environment: STEMMA_ISA=scalar|avx2|avx512 caps the CPU level; STEMMA_KERNEL=op:kernel,...\n"
-      "asks for kernels by name ('define' is the slow reference); STEMMA_VERBOSE=dispatch says on\n"
-      "standard error which kernel serves each op, and why others do not.");
+      "Environment: STEMMA_ISA=scalar|avx2|avx512|avx512_bf16|amx caps the CPU level;\n"
+      "STEMMA_KERNEL=op:kernel,... asks for kernels by name ('define' is the slow reference);\n"
+      "STEMMA_VERBOSE=dispatch says on standard error which kernel serves each op, and why others\n"
+      "do not.");
   int threads = 0;
   bool json = false;
   std::map<CLI::App*, std::function<int(Session&)>> actions;

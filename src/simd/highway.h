@@ -73,7 +73,7 @@
 #else
 #define STEMMA_LEVELS(fn) constexpr decltype(&N_SCALAR::fn) fn##_levels[] = {&N_SCALAR::fn}
 #endif
-#define STEMMA_AT_LEVEL(fn) (*fn##_levels[static_cast<int>(::stemma::isa())])
+#define STEMMA_AT_LEVEL(fn) (*fn##_levels[static_cast<int>(::stemma::vector_isa())])
 
 #endif  // STEMMA_SIMD_HIGHWAY_H_
 

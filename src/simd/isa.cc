@@ -2,12 +2,23 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <string_view>
+#include <iterator>
+#include <string>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include "base/error.h"
 
 namespace stemma {
 namespace {
+
+constexpr const char* kNames[] = {"scalar", "avx2", "avx512", "avx512_bf16", "amx", "amx-emulated"};
 
 std::vector<Isa> detect() {
   std::vector<Isa> found{Isa::kScalar};
@@ -29,30 +40,63 @@ std::vector<Isa> detect() {
   return found;
 }
 
-Isa cap_from_environment() {
+// Linux gives a process its tiles only after it has asked for them; threads inherit the permission.
+bool tiles_permitted() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+std::vector<Isa> detect_dot() {
+  std::vector<Isa> found = available_isas();
+#if defined(__x86_64__) && !defined(STEMMA_MAX_ISA_AVX2) && !defined(STEMMA_MAX_ISA_AVX512)
+  unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0, b1 = 0, c1 = 0, d1 = 0;
+  const bool known =
+      __get_cpuid_count(7, 0, &a, &b, &c, &d) && __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1);
+  const bool vnni = known && (c >> 11 & 1), bf16 = known && (a1 >> 5 & 1);
+  if (found.back() == Isa::kAvx512 && vnni && bf16) {
+    found.push_back(Isa::kAvx512Bf16);
+    constexpr unsigned kTiles = 1u << 22 | 1u << 24 | 1u << 25;  // amx_bf16, amx_tile, amx_int8
+    if ((d & kTiles) == kTiles && tiles_permitted()) found.push_back(Isa::kAmx);
+  }
+#endif
+  found.push_back(Isa::kAmxEmulated);
+  return found;
+}
+
+// The best level at or below `most` that is there.
+Isa best(Isa most) {
+  Isa level = Isa::kScalar;
+  for (Isa l : available_dot_isas())
+    if (l <= most) level = l;
+  return level;
+}
+
+Isa from_environment() {
   const char* text = std::getenv("STEMMA_ISA");
-  if (text == nullptr || *text == '\0') return Isa::kAvx512;
-  for (Isa level : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512})
-    if (std::string_view(text) == isa_name(level)) return level;
-  fail(Code::kUsage, "[isa] STEMMA_ISA is '", text, "'; it may be scalar, avx2 or avx512");
+  if (text == nullptr || *text == '\0') return best(Isa::kAmx);
+  std::string known;
+  for (size_t i = 0; i < std::size(kNames); ++i) {
+    if (text == std::string(kNames[i])) return best(static_cast<Isa>(i));
+    known += cat(i == 0 ? "" : i + 1 == std::size(kNames) ? " or " : ", ", kNames[i]);
+  }
+  fail(Code::kUsage, "[isa] STEMMA_ISA is '", text, "'; it may be ", known);
 }
 
 }  // namespace
 
-const char* isa_name(Isa isa) {
-  switch (isa) {
-    case Isa::kScalar:
-      return "scalar";
-    case Isa::kAvx2:
-      return "avx2";
-    case Isa::kAvx512:
-      return "avx512";
-  }
-  return "unknown";
-}
+const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 const std::vector<Isa>& available_isas() {
   static const std::vector<Isa> found = detect();
+  return found;
+}
+
+const std::vector<Isa>& available_dot_isas() {
+  static const std::vector<Isa> found = detect_dot();
   return found;
 }
 
@@ -61,7 +105,7 @@ namespace internal {
 std::atomic<int> current_isa{-1};
 
 int choose_isa() {
-  const int level = static_cast<int>(std::min(available_isas().back(), cap_from_environment()));
+  const int level = static_cast<int>(from_environment());
   current_isa.store(level, std::memory_order_relaxed);
   return level;
 }
@@ -69,9 +113,9 @@ int choose_isa() {
 }  // namespace internal
 
 ScopedIsa::ScopedIsa(Isa level) : before_(isa()) {
-  const auto& levels = available_isas();
+  const auto& levels = available_dot_isas();
   check(std::find(levels.begin(), levels.end(), level) != levels.end(), "[isa] level ",
-        isa_name(level), " is not available here; the best is ", isa_name(levels.back()));
+        isa_name(level), " is not available here; the best is ", isa_name(best(Isa::kAmx)));
   internal::current_isa.store(static_cast<int>(level), std::memory_order_relaxed);
 }
 

@@ -210,6 +210,12 @@ TEST(Isa, RefusesALevelThatIsNotThere) {
   if (available_isas().back() != Isa::kAvx512) {
     EXPECT_THROW(ScopedIsa{Isa::kAvx512}, Error);
   }
+  for (Isa level : available_dot_isas()) {
+    ScopedIsa at(level);
+    EXPECT_EQ(isa(), level);
+    EXPECT_EQ(vector_isa(), std::min(level, available_isas().back()));
+    EXPECT_EQ(uses_tiles(), level == Isa::kAmx || level == Isa::kAmxEmulated);
+  }
 }
 
 TEST(IsaDeathTest, AnUnknownNameInTheEnvironmentIsAnError) {
@@ -219,7 +225,10 @@ TEST(IsaDeathTest, AnUnknownNameInTheEnvironmentIsAnError) {
         try {
           internal::choose_isa();
         } catch (const Error& e) {
-          exit(e.message().find("scalar, avx2 or avx512") != std::string::npos ? 0 : 1);
+          exit(e.message().find("scalar, avx2, avx512, avx512_bf16, amx or amx-emulated") !=
+                       std::string::npos
+                   ? 0
+                   : 1);
         }
         exit(2);
       },

@@ -12,6 +12,8 @@
 #define HWY_TARGET_INCLUDE "gemm/f32.cc"
 #include "simd/highway.h"
 #include "simd/math-inl.h"
+// After the two above.
+#include "gemm/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace stemma {
@@ -38,92 +40,50 @@ constexpr int64_t tile_floats(int64_t depth) {
   return kTransposed ? depth * kTileRows : kTileRows * kRowStride;
 }
 
-void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
-               float* out) {
+// Elements [k, k + n) of a stored row, which begins at element `begin`.
+void read_row(const MatrixRef& a, int64_t begin, int64_t n, bool to_bf16, float* out) {
+  rows::widen(a.data, a.dtype, begin, n, out);
+  if (to_bf16 && a.dtype == DType::f32) rows::round_to_bf16(out, n);
+}
+
+void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth, float* out,
+               bool to_bf16) {
   for (int64_t tile = 0; tile < tiles_of(rows); ++tile) {
     const int64_t begin = row + tile_begin(rows, tile), end = row + tile_begin(rows, tile + 1);
     if (a.transposed) {
-      const float* from = a.data + k0 * a.stride + begin;
-      const D d;
-      for (int64_t k = 0; k < depth; ++k, from += a.stride)
-        for (int64_t r = 0; r < end - begin; r += kLanes)
-          store_n(d, load_n(d, from + r, end - begin - r), out + k * kTileRows + r,
-                  end - begin - r);
+      for (int64_t k = 0; k < depth; ++k)
+        read_row(a, (k0 + k) * a.stride + begin, end - begin, to_bf16, out + k * kTileRows);
       out += tile_floats<true>(depth);
     } else {
       for (int64_t r = begin; r < end; ++r)
-        std::memcpy(out + (r - begin) * kRowStride, a.data + r * a.stride + k0,
-                    static_cast<size_t>(depth) * sizeof(float));
+        read_row(a, r * a.stride + k0, depth, to_bf16, out + (r - begin) * kRowStride);
       out += tile_floats<false>(depth);
     }
   }
 }
 
-#if HWY_TARGET != HWY_SCALAR
-// Four floats of each of the rows 0, 4, 8, ... below `rows`, zeros for the others: one 128-bit
-// block a row.
-HWY_INLINE V load_blocks(const float* p, int64_t stride, int64_t rows) {
-  const hn::CappedTag<float, 4> d4;
-  const auto block = [&](int64_t r) HWY_ATTR {
-    return r < rows ? hn::LoadU(d4, p + r * stride) : hn::Zero(d4);
-  };
-#if HWY_TARGET == HWY_AVX3
-  const hn::CappedTag<float, 8> d8;
-  return hn::Combine(D(), hn::Combine(d8, block(12), block(8)),
-                     hn::Combine(d8, block(4), block(0)));
-#else
-  return hn::Combine(D(), block(4), block(0));
-#endif
-}
-
-// out[k * kPanel + r] = p[r * stride + k] for kLanes rows r, of which `rows` are there, and four k.
-HWY_INLINE void transpose_strip(const float* p, int64_t stride, int64_t rows, float* out) {
-  const D d;
-  const hn::Repartition<double, D> dd;
-  const V r0 = load_blocks(p, stride, rows), r1 = load_blocks(p + stride, stride, rows - 1);
-  const V r2 = load_blocks(p + 2 * stride, stride, rows - 2),
-          r3 = load_blocks(p + 3 * stride, stride, rows - 3);
-  const auto lo01 = hn::BitCast(dd, hn::InterleaveLower(d, r0, r1));
-  const auto lo23 = hn::BitCast(dd, hn::InterleaveLower(d, r2, r3));
-  const auto hi01 = hn::BitCast(dd, hn::InterleaveUpper(d, r0, r1));
-  const auto hi23 = hn::BitCast(dd, hn::InterleaveUpper(d, r2, r3));
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dd, lo01, lo23)), d, out);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dd, lo01, lo23)), d, out + kPanel);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(dd, hi01, hi23)), d, out + 2 * kPanel);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(dd, hi01, hi23)), d, out + 3 * kPanel);
-}
-#endif
-
 void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, int64_t columns,
                 float* out) {
   if (!b.transposed) {
-    const float* from = b.data + k0 * b.stride + column;
-    const D d;
-    for (int64_t k = 0; k < depth; ++k, from += b.stride, out += kPanel)
-      for (int64_t j = 0; j < kPanel; j += kLanes)
-        hn::StoreU(load_n(d, from + j, std::clamp<int64_t>(columns - j, 0, kLanes)), d, out + j);
+    for (int64_t k = 0; k < depth; ++k, out += kPanel) {
+      rows::widen(b.data, b.dtype, (k0 + k) * b.stride + column, columns, out);
+      std::fill(out + columns, out + kPanel, 0.0f);
+    }
     return;
   }
-  const float* from = b.data + column * b.stride + k0;
-  int64_t whole = 0;  // k done four at a time
-#if HWY_TARGET != HWY_SCALAR
-  whole = depth / 4 * 4;
-  for (int64_t j = 0; j < kPanel; j += kLanes) {
-    const float* rows = from + j * b.stride;
-    for (int64_t k = 0; k < whole; k += 4) {
-      // The rows that come next, a quarter of them each time: a line holds sixteen k.
-      const float* next = rows + (kLanes + k % 16) * b.stride + k / 16 * 16;
-      for (int64_t r = 0; r < 4; ++r) __builtin_prefetch(next + r * b.stride);
-      if (j + kLanes <= columns)
-        transpose_strip(rows + k, b.stride, kLanes, out + k * kPanel + j);
-      else
-        transpose_strip(rows + k, b.stride, columns - j, out + k * kPanel + j);
-    }
+  if (b.dtype == DType::f32) {
+    rows::transpose(static_cast<const float*>(b.data) + column * b.stride + k0, b.stride, columns,
+                    depth, kPanel, out, kPanel);
+    return;
   }
-#endif
-  for (int64_t k = whole; k < depth; ++k)
-    for (int64_t j = 0; j < kPanel; ++j)
-      out[k * kPanel + j] = j < columns ? from[j * b.stride + k] : 0.0f;
+  constexpr int64_t kChunk = 64;
+  alignas(64) float wide[kPanel * kChunk];
+  for (int64_t k = 0; k < depth; k += kChunk) {
+    const int64_t n = std::min(kChunk, depth - k);
+    for (int64_t j = 0; j < columns; ++j)
+      rows::widen(b.data, b.dtype, (column + j) * b.stride + k0 + k, n, wide + j * kChunk);
+    rows::transpose(wide, kChunk, columns, n, kPanel, out + k * kPanel, kPanel);
+  }
 }
 
 // One tile: sizeof...(R) rows x two vectors of columns.
@@ -223,9 +183,9 @@ STEMMA_LEVELS(multiply);
 
 namespace f32 {
 
-void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
-               float* out) {
-  STEMMA_AT_LEVEL(pack_rows)(a, row, rows, k0, depth, out);
+void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth, float* out,
+               bool to_bf16) {
+  STEMMA_AT_LEVEL(pack_rows)(a, row, rows, k0, depth, out, to_bf16);
 }
 
 void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, int64_t columns,

@@ -15,9 +15,10 @@ constexpr int64_t kBlockRows = 192;
 // The most floats that pack_rows writes for so many rows, whatever the level's tile.
 constexpr int64_t row_floats(int64_t rows) { return (rows + 12) * (kDepth + 16); }
 
-// Rows [row, row + rows) x k [k0, k0 + depth) of A, in tiles, to `out`.
-void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
-               float* out);
+// Rows [row, row + rows) x k [k0, k0 + depth) of A, in tiles, to `out`; `to_bf16`: each element
+// rounded to bf16 first.
+void pack_rows(const MatrixRef& a, int64_t row, int64_t rows, int64_t k0, int64_t depth, float* out,
+               bool to_bf16 = false);
 // k [k0, k0 + depth) x columns [column, column + columns <= 32) of B to `out` [depth, 32], zeros
 // past `columns`.
 void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, int64_t columns,

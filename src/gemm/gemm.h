@@ -9,15 +9,17 @@
 #include <cstdint>
 
 #include "tensor/ctx.h"
+#include "tensor/dtype.h"
 
 namespace stemma {
 
-// A matrix in memory. `stride` is the distance of stored rows; transposed: element (i, j) of the
-// matrix is stored at row j, column i.
+// A matrix in memory, of f32, bf16 or (as the right operand only) f16. `stride` is the distance of
+// stored rows; transposed: element (i, j) of the matrix is stored at row j, column i.
 struct MatrixRef {
-  const float* data = nullptr;
+  const void* data = nullptr;
   int64_t stride = 0;
   bool transposed = false;
+  DType dtype = DType::f32;
 };
 
 // The right operand B [K,N] cut into panels of 32 columns: panel p holds, for each k, the

@@ -57,7 +57,8 @@ struct Machine {
 };
 
 float element(const MatrixRef& a, int64_t i, int64_t j) {
-  return a.transposed ? a.data[j * a.stride + i] : a.data[i * a.stride + j];
+  const float* data = static_cast<const float*>(a.data);
+  return a.transposed ? data[j * a.stride + i] : data[i * a.stride + j];
 }
 
 std::vector<float> expected(int64_t m, int64_t n, int64_t k, const MatrixRef& a, const MatrixRef& b,

@@ -56,7 +56,8 @@ void run(const Problem& p, const Sequence& s, const Gradients& g, int64_t kv_hea
   float delta[kStrip], lse[kStrip];
   for (int64_t r = 0; r < strip.rows; ++r) {
     lse[r] = s.lse[row.offset + r * row.stride];
-    delta[r] = dot(s.out + out.offset + r * out.stride, dout_rows.data + r * out.stride, p.dv);
+    const int64_t at = out.offset + r * out.stride;
+    delta[r] = dot(s.out + at, g.dout + at, p.dv);
   }
 
   for (int64_t b = 0; b < packed.blocks; ++b) {

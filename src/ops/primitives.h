@@ -64,6 +64,8 @@ Tensor permute(Ctx& c, const Tensor& a, std::initializer_list<int> order);
 Tensor transpose(Ctx& c, const Tensor& a, int dim0, int dim1);
 Tensor broadcast_to(Ctx& c, const Tensor& a, Shape shape);
 Tensor slice(Ctx& c, const Tensor& a, int dim, int64_t begin, int64_t end);
+// Consecutive pieces of these extents, all of them views.
+std::vector<Tensor> split(Ctx& c, const Tensor& a, int dim, const std::vector<int64_t>& extents);
 Tensor concat(Ctx& c, const std::vector<Tensor>& parts, int dim);
 Tensor contiguous(Ctx& c, const Tensor& a);  // itself where it is
 

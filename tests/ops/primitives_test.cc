@@ -117,6 +117,8 @@ const Case kCases[] = {
            contiguous(c, turned),
            reshape(c, turned, {2 * rows, n}),
            slice(c, in[0], 1, n / 3, n),
+           reshape(c, slice(c, in[0], 2, 1, 2), {rows, n}),                       // a view
+           reshape(c, slice(c, in[0], 1, n / 3, n), {rows * (n - n / 3), 2, 1}),  // a copy
            transpose(c, in[0], 0, 2),
            broadcast_to(c, slice(c, in[0], 2, 0, 1), {rows, n, 3}),
        };
@@ -127,6 +129,15 @@ const Case kCases[] = {
      },
      [](Ctx& c, const Tensors& in) {
        return Tensors{concat(c, {in[0], in[1]}, 1), concat(c, {in[2], in[0]}, 0)};
+     }},
+    {"split",
+     [](int64_t rows, int64_t n) {
+       return Sizes{Input::batch({rows, 3 * n + 1})};
+     },
+     [](Ctx& c, const Tensors& in) {
+       const int64_t n = in[0].extent(1) / 3;
+       const Tensors parts = split(c, in[0], 1, {n, 1, 2 * n});
+       return Tensors{mul(c, parts[0], parts[0]), square(c, parts[2])};  // one takes no gradient
      }},
     // One tensor used twice, and a chain: gradients add up.
     {"shared",

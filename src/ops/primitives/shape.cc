@@ -1,5 +1,8 @@
 // Shape primitives: views where the strides allow one, copies elsewhere. Each gradient is the
 // inverse rearrangement.
+#include <algorithm>
+#include <optional>
+
 #include "ops/primitives.h"
 #include "ops/primitives/map.h"
 
@@ -12,36 +15,101 @@ int dimension(const Tensor& a, int dim) {
   return d;
 }
 
-// A dense copy, of any dtype Stemma computes or indexes with.
-Tensor copy(Ctx& c, const Tensor& a) {
-  if (a.dtype() == DType::i32) return Tensor::from<int32_t>(c, a.to_vector<int32_t>(), a.shape());
-  return primitives::map(
-      c, [](auto x) { return x; }, a);
+// Calls fn(a's offset, b's offset, length) for runs that are dense in two layouts of one shape, cut
+// by rows for the team.
+template <class F>
+void each_run(Ctx& c, const Shape& shape, const Shape& a, const Shape& b, F fn) {
+  int outer = shape.rank();
+  int64_t run = 1;
+  while (outer > 0 && (shape[outer - 1] == 1 || (a[outer - 1] == run && b[outer - 1] == run)))
+    run *= shape[--outer];
+  if (run == 0 || shape.elements() == 0) return;
+  c.team->run_range(shape.elements() / run, std::max<int64_t>(1, (1 << 15) / run),
+                    [&](int64_t begin, int64_t end) {
+                      for (int64_t i = begin; i < end; ++i) {
+                        int64_t rest = i, at = 0, bt = 0;
+                        for (int d = outer - 1; d >= 0; --d) {
+                          const int64_t index = rest % shape[d];
+                          rest /= shape[d];
+                          at += index * a[d];
+                          bt += index * b[d];
+                        }
+                        fn(at, bt, run);
+                      }
+                    });
 }
 
-// Adds `d` into the region of `into` that a slice covers.
-void add_region(const Tensor& into, const Tensor& d) {
-  primitives::by_dtype(d, [&](auto type) {
+// f(a value of the storage type) for every dtype Stemma computes or indexes with.
+template <class F>
+void by_stored(const Tensor& t, F&& f) {
+  if (t.dtype() == DType::i32) return f(int32_t{});
+  primitives::by_dtype(t, std::forward<F>(f));
+}
+
+// to = from, whatever their strides.
+void copy_to(Ctx& c, const Tensor& to, const Tensor& from) {
+  by_stored(from, [&](auto type) {
     using T = decltype(type);
-    T* out = into.data<T>();
-    const std::vector<T> values = d.to_vector<T>();
-    const Shape& shape = into.shape();
-    for (int64_t i = 0; i < d.elements(); ++i) {
-      int64_t rest = i, at = 0;
-      for (int k = shape.rank() - 1; k >= 0; --k) {
-        at += rest % shape[k] * into.strides()[k];
-        rest /= shape[k];
-      }
-      out[at] += values[static_cast<size_t>(i)];
-    }
+    T* out = to.data<T>();
+    const T* in = from.data<T>();
+    each_run(c, from.shape(), to.strides(), from.strides(),
+             [&](int64_t at, int64_t source, int64_t n) { std::copy_n(in + source, n, out + at); });
   });
+}
+
+// to += from, whatever their strides.
+void add_to(Ctx& c, const Tensor& to, const Tensor& from) {
+  primitives::by_dtype(from, [&](auto type) {
+    using T = decltype(type);
+    T* out = to.data<T>();
+    const T* in = from.data<T>();
+    each_run(c, from.shape(), to.strides(), from.strides(),
+             [&](int64_t at, int64_t source, int64_t n) {
+               for (int64_t i = 0; i < n; ++i) out[at + i] += in[source + i];
+             });
+  });
+}
+
+// Elements [begin, begin + extent) of dimension `dim`.
+Tensor piece(const Tensor& a, int dim, int64_t begin, int64_t extent) {
+  Shape shape = a.shape();
+  shape[dim] = extent;
+  return a.view(shape, a.strides(), begin * a.strides()[dim]);
+}
+
+// The strides that let `a` be seen as `shape`, where no copy is needed: as NumPy finds them, group
+// by group of extents with equal products, each group of `a` being dense in itself.
+std::optional<Shape> view_strides(const Tensor& a, const Shape& shape) {
+  Shape old, old_strides;
+  for (int d = 0; d < a.rank(); ++d)
+    if (a.shape()[d] != 1) old.push_back(a.shape()[d]), old_strides.push_back(a.strides()[d]);
+  Shape strides = shape.strides();
+  if (shape.elements() == 0) return strides;
+  for (int from = 0, to = 0; from < old.rank();) {
+    int from_end = from + 1, to_end = to + 1;
+    for (int64_t have = old[from], want = shape[to]; have != want;)
+      if (want < have)
+        want *= shape[to_end++];
+      else
+        have *= old[from_end++];
+    for (int d = from; d + 1 < from_end; ++d)
+      if (old_strides[d] != old[d + 1] * old_strides[d + 1]) return std::nullopt;
+    int64_t step = old_strides[from_end - 1];
+    for (int d = to_end - 1; d >= to; --d) {
+      strides[d] = step;
+      step *= shape[d];
+    }
+    from = from_end, to = to_end;
+  }
+  return strides;
 }
 
 }  // namespace
 
 Tensor contiguous(Ctx& c, const Tensor& a) {
   if (a.contiguous()) return a;
-  Tensor y = copy(c, a);
+  const Tensor y = Tensor::empty(c, a.shape(), a.dtype());
+  copy_to(c, y, a);
   if (recording(c, {a}))
     c.tape->record("contiguous", {y},
                    [a](Ctx& c, std::span<const Tensor> d, Grads& g) { g.add(c, a, d[0]); });
@@ -51,11 +119,12 @@ Tensor contiguous(Ctx& c, const Tensor& a) {
 Tensor reshape(Ctx& c, const Tensor& a, Shape shape) {
   check(shape.elements() == a.elements(), "[reshape] ", a.shape().to_string(), " to ",
         shape.to_string());
-  Tensor dense = contiguous(c, a);
-  Tensor y = dense.view(shape, shape.strides());
-  if (recording(c, {dense}))
-    c.tape->record("reshape", {y}, [dense](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      g.add(c, dense, reshape(c, d[0], dense.shape()));
+  const std::optional<Shape> strides = view_strides(a, shape);
+  const Tensor from = strides ? a : contiguous(c, a);
+  const Tensor y = from.view(shape, strides ? *strides : shape.strides());
+  if (recording(c, {from}))
+    c.tape->record("reshape", {y}, [from](Ctx& c, std::span<const Tensor> d, Grads& g) {
+      g.add(c, from, reshape(c, d[0], from.shape()));
     });
   return y;
 }
@@ -109,16 +178,35 @@ Tensor slice(Ctx& c, const Tensor& a, int dim, int64_t begin, int64_t end) {
   const int k = dimension(a, dim);
   check(0 <= begin && begin <= end && end <= a.shape()[k], "[slice] [", begin, ", ", end,
         ") of extent ", a.shape()[k]);
-  Shape shape = a.shape();
-  shape[k] = end - begin;
-  const int64_t offset = begin * a.strides()[k];
-  Tensor y = a.view(shape, a.strides(), offset);
+  const Tensor y = piece(a, k, begin, end - begin);
   if (recording(c, {a}))
-    c.tape->record("slice", {y}, [a, shape, k, begin](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      Tensor whole = g.into(c, a);
-      add_region(whole.view(shape, whole.strides(), begin * whole.strides()[k]), d[0]);
+    c.tape->record("slice", {y}, [a, k, begin, end](Ctx& c, std::span<const Tensor> d, Grads& g) {
+      add_to(c, piece(g.into(c, a), k, begin, end - begin), d[0]);
     });
   return y;
+}
+
+std::vector<Tensor> split(Ctx& c, const Tensor& a, int dim, const std::vector<int64_t>& extents) {
+  const int k = dimension(a, dim);
+  std::vector<Tensor> parts;
+  int64_t at = 0;
+  for (int64_t extent : extents) {
+    parts.push_back(piece(a, k, at, extent));
+    at += extent;
+  }
+  check(at == a.shape()[k], "[split] into extents that add up to ", at, " of a dimension of ",
+        a.shape()[k]);
+  if (recording(c, {a}))
+    c.tape->record("split", parts, [a, k, extents](Ctx& c, std::span<const Tensor> d, Grads& g) {
+      const Tensor whole = Tensor::empty(c, a.shape(), a.dtype());
+      int64_t at = 0;
+      for (size_t i = 0; i < extents.size(); at += extents[i++]) {
+        const Tensor part = piece(whole, k, at, extents[i]);
+        copy_to(c, part, d[i] ? d[i] : Tensor::zeros(c, part.shape(), a.dtype()));
+      }
+      g.add(c, a, whole);
+    });
+  return parts;
 }
 
 Tensor concat(Ctx& c, const std::vector<Tensor>& parts, int dim) {
@@ -135,10 +223,10 @@ Tensor concat(Ctx& c, const std::vector<Tensor>& parts, int dim) {
     shape[k] += part.shape()[k];
     record = record || recording(c, {part});
   }
-  Tensor y = Tensor::zeros(c, shape, parts[0].dtype());
+  const Tensor y = Tensor::empty(c, shape, parts[0].dtype());
   int64_t at = 0;
   for (const Tensor& part : parts) {
-    add_region(y.view(part.shape(), y.strides(), at * y.strides()[k]), part);
+    copy_to(c, piece(y, k, at, part.shape()[k]), part);
     at += part.shape()[k];
   }
   if (record)

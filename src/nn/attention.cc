@@ -12,10 +12,12 @@ AttentionLayer AttentionLayer::declare(ParamStore& store, const std::string& nam
   layer.spec = spec;
   const int64_t queries = int64_t{spec.heads} * spec.head_size;
   const int64_t keys = int64_t{spec.kv_heads} * spec.head_size;
-  layer.q = Linear::declare(store, name + ".q", queries, width, spec.q_bias, std);
-  layer.k = Linear::declare(store, name + ".k", keys, width, spec.k_bias, std);
-  layer.v = Linear::declare(store, name + ".v", keys, width, spec.v_bias, std);
-  layer.out = Linear::declare(store, name + ".out", width, queries, spec.out_bias, out_std);
+  layer.qkv = Linear::declare(store,
+                              {{name + ".q", queries, spec.q_bias},
+                               {name + ".k", keys, spec.k_bias},
+                               {name + ".v", keys, spec.v_bias}},
+                              width, std);
+  layer.out = Linear::declare(store, {{name + ".out", width, spec.out_bias}}, queries, out_std);
   if (spec.qk_norm) {
     layer.q_norm = NormLayer::declare(store, name + ".q_norm", *spec.qk_norm, spec.head_size);
     layer.k_norm = NormLayer::declare(store, name + ".k_norm", *spec.qk_norm, spec.head_size);
@@ -25,16 +27,18 @@ AttentionLayer AttentionLayer::declare(ParamStore& store, const std::string& nam
 
 Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* state) const {
   const int64_t tokens = x.extent(0);
-  auto project = [&](const Linear& linear, const std::optional<NormLayer>& norm, int heads,
-                     bool turn) {
-    Tensor y = reshape(c, linear(c, x), {tokens, heads, spec.head_size});
+  const std::vector<Tensor> projected = qkv.parts(c, x);
+  auto heads_of = [&](size_t part, int heads) {
+    return reshape(c, projected[part], {tokens, heads, spec.head_size});
+  };
+  auto placed = [&](Tensor y, const std::optional<NormLayer>& norm) {
     if (norm) y = (*norm)(c, y);
     const auto* rotation = std::get_if<Rope>(&spec.position);
-    return turn && rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
+    return rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
   };
-  const Tensor queries = project(q, q_norm, spec.heads, true);
-  const Tensor keys = project(k, k_norm, spec.kv_heads, true);
-  const Tensor values = project(v, std::nullopt, spec.kv_heads, false);
+  const Tensor queries = placed(heads_of(0, spec.heads), q_norm);
+  const Tensor keys = contiguous(c, placed(heads_of(1, spec.kv_heads), k_norm));
+  const Tensor values = contiguous(c, heads_of(2, spec.kv_heads));
 
   AttentionPlan plan;
   plan.q_start = plan.k_start = pass.batch().main.start;

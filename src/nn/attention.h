@@ -11,7 +11,7 @@ namespace stemma {
 
 struct AttentionLayer {
   Attention spec;
-  Linear q, k, v, out;
+  Linear qkv, out;
   std::optional<NormLayer> q_norm, k_norm;
 
   static AttentionLayer declare(ParamStore& store, const std::string& name, const Attention& spec,

@@ -12,10 +12,12 @@ FeedForwardLayer FeedForwardLayer::declare(ParamStore& store, const std::string&
   layer.spec = spec;
   std::visit(
       [&](const auto& s) {
+        std::vector<Linear::Part> parts;
         if constexpr (std::is_same_v<std::decay_t<decltype(s)>, Glu>)
-          layer.gate = Linear::declare(store, name + ".gate", s.inner, width, s.bias, std);
-        layer.up = Linear::declare(store, name + ".up", s.inner, width, s.bias, std);
-        layer.down = Linear::declare(store, name + ".down", width, s.inner, s.bias, out_std);
+          parts.push_back({name + ".gate", s.inner, s.bias});
+        parts.push_back({name + ".up", s.inner, s.bias});
+        layer.inner = Linear::declare(store, parts, width, std);
+        layer.down = Linear::declare(store, {{name + ".down", width, s.bias}}, s.inner, out_std);
       },
       spec);
   return layer;
@@ -23,8 +25,9 @@ FeedForwardLayer FeedForwardLayer::declare(ParamStore& store, const std::string&
 
 Tensor FeedForwardLayer::operator()(Ctx& c, const Tensor& x) const {
   const Activation act = std::visit([](const auto& s) { return s.act; }, spec);
-  const Tensor inner = gate ? glu(c, (*gate)(c, x), up(c, x), act) : activation(c, up(c, x), act);
-  return down(c, inner);
+  if (std::holds_alternative<Mlp>(spec)) return down(c, activation(c, inner(c, x), act));
+  const std::vector<Tensor> parts = inner.parts(c, x);
+  return down(c, glu(c, parts[0], parts[1], act));
 }
 
 }  // namespace stemma

@@ -9,8 +9,8 @@ namespace stemma {
 
 struct FeedForwardLayer {
   Ffn spec;
-  std::optional<Linear> gate;  // where the spec is a Glu
-  Linear up, down;
+  Linear inner;  // gate | up where the spec is a Glu, else up
+  Linear down;
 
   static FeedForwardLayer declare(ParamStore& store, const std::string& name, const Ffn& spec,
                                   int64_t width, double std, double out_std);

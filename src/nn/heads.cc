@@ -22,7 +22,7 @@ Tensor end_rows(Ctx& c, const Batch& batch, const Tensor& hidden, bool last) {
 }  // namespace
 
 PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t width, double std) {
-  return {spec, Linear::declare(store, "heads.pooler", width, width, true, std)};
+  return {spec, Linear::declare(store, {{"heads.pooler", width, true}}, width, std)};
 }
 
 Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
@@ -34,16 +34,16 @@ LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t 
   LmHeadLayer head;
   head.spec = spec;
   if (spec.transform) {
-    head.dense = Linear::declare(store, "heads.lm.transform", width, width, true, std);
+    head.dense = Linear::declare(store, {{"heads.lm.transform", width, true}}, width, std);
     head.norm = NormLayer::declare(store, "heads.lm.norm", spec.transform->norm, width);
   }
-  if (tied)
-    head.decoder.weight = tied;
-  else
-    head.decoder.weight =
-        &store.declare("heads.lm.decoder.weight", {vocab, width}, Init::normal(std));
-  if (spec.bias)
-    head.decoder.bias = &store.declare("heads.lm.decoder.bias", {vocab}, Init::constant(0));
+  const std::string name = "heads.lm.decoder";
+  const Parameter* matrix =
+      tied ? tied : &store.declare(name + ".weight", {vocab, width}, Init::normal(std));
+  const Parameter* bias =
+      spec.bias ? &store.declare(name + ".bias", {vocab}, Init::constant(0)) : nullptr;
+  head.decoder.weight =
+      &store.declare_weight(width, {{name, vocab, &matrix->value, bias ? &bias->value : nullptr}});
   return head;
 }
 
@@ -57,14 +57,13 @@ Tensor LmHeadLayer::logits(Ctx& c, const Tensor& rows) const {
 }
 
 Tensor LmHeadLayer::loss(Ctx& c, const Tensor& rows, const Tensor& labels) const {
-  return linear_cross_entropy(c, transformed(c, rows), decoder.weight->value,
-                              decoder.bias ? decoder.bias->value : Tensor(), labels,
-                              &decoder.weight->packs);
+  return linear_cross_entropy(c, transformed(c, rows), *decoder.weight, labels);
 }
 
 ClassifierLayer ClassifierLayer::declare(ParamStore& store, const Classifier& spec, int64_t width,
                                          double std) {
-  return {spec, Linear::declare(store, "heads." + spec.name, spec.labels, width, spec.bias, std)};
+  return {spec,
+          Linear::declare(store, {{"heads." + spec.name, spec.labels, spec.bias}}, width, std)};
 }
 
 Tensor ClassifierLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden,
@@ -83,7 +82,7 @@ Tensor ClassifierLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hid
 }
 
 SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, int64_t width, double std) {
-  return {Linear::declare(store, "heads.span", 2, width, true, std)};
+  return {Linear::declare(store, {{"heads.span", 2, true}}, width, std)};
 }
 
 Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const { return dense(c, hidden); }

@@ -1,20 +1,28 @@
 #include "nn/layers.h"
 
+#include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/primitives.h"
 
 namespace stemma {
 
-Linear Linear::declare(ParamStore& store, const std::string& name, int64_t n, int64_t k, bool bias,
+Linear Linear::declare(ParamStore& store, const std::vector<Part>& parts, int64_t width,
                        double std) {
-  Linear layer;
-  layer.weight = &store.declare(name + ".weight", {n, k}, Init::normal(std));
-  if (bias) layer.bias = &store.declare(name + ".bias", {n}, Init::constant(0));
-  return layer;
+  std::vector<Weight::Slice> slices;
+  for (const Part& part : parts) {
+    const Parameter& weight =
+        store.declare(part.name + ".weight", {part.rows, width}, Init::normal(std));
+    const Parameter* bias =
+        part.bias ? &store.declare(part.name + ".bias", {part.rows}, Init::constant(0)) : nullptr;
+    slices.push_back({part.name, part.rows, &weight.value, bias ? &bias->value : nullptr});
+  }
+  return {&store.declare_weight(width, std::move(slices))};
 }
 
-Tensor Linear::operator()(Ctx& c, const Tensor& x) const {
-  return linear(c, x, weight->value, bias ? bias->value : Tensor(), &weight->packs);
+Tensor Linear::operator()(Ctx& c, const Tensor& x) const { return linear(c, x, *weight); }
+
+std::vector<Tensor> Linear::parts(Ctx& c, const Tensor& x) const {
+  return split(c, linear(c, x, *weight), 1, weight->slice_rows());
 }
 
 Tensor Residual::value(Ctx& c) const { return delta ? add(c, x, delta) : x; }

@@ -9,14 +9,21 @@
 
 namespace stemma {
 
-// y = x W^T + b: x [T,K], W [N,K] as stored in checkpoints, y [T,N].
+// One projection, or several of the same input side by side: x [T,K] -> [T, N of all], with the
+// parameters NAME.weight [n,K] and NAME.bias [n] for each.
 struct Linear {
-  Parameter* weight = nullptr;
-  Parameter* bias = nullptr;  // null: none
+  struct Part {
+    std::string name;
+    int64_t rows;
+    bool bias;
+  };
+  Weight* weight = nullptr;
 
-  static Linear declare(ParamStore& store, const std::string& name, int64_t n, int64_t k, bool bias,
+  static Linear declare(ParamStore& store, const std::vector<Part>& parts, int64_t width,
                         double std);
   Tensor operator()(Ctx& c, const Tensor& x) const;
+  // Each part's columns, as views of one product.
+  std::vector<Tensor> parts(Ctx& c, const Tensor& x) const;
 };
 
 // The residual stream: its value is x + delta (delta undefined: x).

@@ -18,6 +18,10 @@ Parameter& ParamStore::declare(std::string name, Shape shape, Init init) {
   return p;
 }
 
+Weight& ParamStore::declare_weight(int64_t width, std::vector<Weight::Slice> slices) {
+  return weights_.emplace_back(width, std::move(slices));
+}
+
 Parameter* ParamStore::find(std::string_view name) {
   auto it = by_name_.find(std::string(name));
   return it == by_name_.end() ? nullptr : it->second;
@@ -41,15 +45,15 @@ void ParamStore::make_flat(Ctx& c, uint64_t seed, bool with_grads) {
     p.value = values_.view(p.shape, p.shape.strides(), p.offset);
     if (with_grads) p.grad = grads_.view(p.shape, p.shape.strides(), p.offset);
   }
-  bump();
+  for (Weight& weight : weights_) weight.drop();
 }
 
 void ParamStore::zero_grads() {
   std::memset(grads_.bytes(), 0, static_cast<size_t>(elements_) * sizeof(float));
 }
 
-void ParamStore::bump() {
-  for (Parameter& p : parameters_) p.packs.bump();
+void ParamStore::refresh(Ctx& c) {
+  for (Weight& weight : weights_) weight.refresh(c);
 }
 
 void ParamStore::watch(Tape& tape) const {

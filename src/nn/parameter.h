@@ -2,7 +2,7 @@
 // start); a store then binds each to a checkpoint's mapping (inference) or to its piece of one flat
 // f32 buffer, with a gradient beside it (training).
 // Flat buffers in declaration order make clipping, the optimiser and checkpoints loops over an
-// array. Thread safety: const use from many threads; binding, allocating and bump() from one.
+// array. Thread safety: const use from many threads; binding, allocating and refresh() from one.
 #pragma once
 
 #include <deque>
@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "ops/linear.h"
+#include "ops/weight.h"
 #include "tensor/tensor.h"
 
 namespace stemma {
@@ -28,15 +28,16 @@ struct Parameter {
   std::string name;
   Shape shape;
   Init init;
-  Tensor value;               // f32 [shape], undefined until bound or allocated
-  Tensor grad;                // likewise, in training only
-  int64_t offset = 0;         // first element in the flat buffers
-  mutable WeightPacks packs;  // packed forms for the matrix product, made when first needed
+  Tensor value;        // f32 [shape], undefined until bound or allocated
+  Tensor grad;         // likewise, in training only
+  int64_t offset = 0;  // first element in the flat buffers
 };
 
 class ParamStore {
  public:
   Parameter& declare(std::string name, Shape shape, Init init);
+  // A matrix made of parameters of this store.
+  Weight& declare_weight(int64_t width, std::vector<Weight::Slice> slices);
   Parameter* find(std::string_view name);
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
@@ -48,13 +49,14 @@ class ParamStore {
   const Tensor& values() const { return values_; }  // [elements()], after make_flat
   const Tensor& grads() const { return grads_; }
   void zero_grads();
-  // Tells caches that values changed (after an optimiser step).
-  void bump();
+  // Values were written: makes the weights' packings agree with them.
+  void refresh(Ctx& c);
   // Asks the tape for every gradient.
   void watch(Tape& tape) const;
 
  private:
-  std::deque<Parameter> parameters_;  // a deque: layers keep pointers
+  std::deque<Parameter> parameters_;  // deques: layers keep pointers
+  std::deque<Weight> weights_;
   std::unordered_map<std::string, Parameter*> by_name_;
   int64_t elements_ = 0;
   Tensor values_, grads_;

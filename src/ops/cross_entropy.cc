@@ -117,14 +117,13 @@ Tensor cross_entropy(Ctx& c, const Tensor& given, const Tensor& labels) {
   return y;
 }
 
-Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Tensor& w, const Tensor& b,
-                            const Tensor& labels, WeightPacks* packs) {
-  check(given.rank() == 2 && w.rank() == 2 && w.extent(0) > 0, "[linear_cross_entropy] hidden ",
-        given.shape().to_string(), " and weight ", w.shape().to_string(),
-        "; they must be [T,C] and [V,C], V > 0");
-  const int64_t vocab = w.extent(0);
+Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Weight& w, const Tensor& labels) {
+  check(given.rank() == 2 && w.rows() > 0, "[linear_cross_entropy] hidden ",
+        given.shape().to_string(), " and a weight of ", w.rows(),
+        " rows; they must be [T,C] and [V,C], V > 0");
+  const int64_t vocab = w.rows();
   check_labels(labels, given.extent(0), vocab);
-  if (!rows::use_kernel(c, given)) return cross_entropy(c, linear(c, given, w, b), labels);
+  if (!rows::use_kernel(c, given)) return cross_entropy(c, linear(c, given, w), labels);
   const Tensor hidden = contiguous(c, given), y = Tensor::zeros(c, {given.extent(0)});
   const int32_t* at = labels.data<int32_t>();
   Ints counted;
@@ -136,7 +135,7 @@ Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Tensor& w, const 
   quiet.tape = nullptr;
   each_chunk(counted, vocab, [&](int64_t first, const Ints& rows) {
     const Tensor part = gather(quiet, hidden, Tensor::from(quiet, rows));
-    const Tensor logits = linear(quiet, part, w, b, packs);
+    const Tensor logits = linear(quiet, part, w);
     const float* px = logits.data<float>();
     const auto run = STEMMA_AT_LEVEL(log_sum_exp);
     c.team->run_range(part.extent(0), rows::grain(vocab), [&](int64_t begin, int64_t end) {
@@ -147,24 +146,25 @@ Tensor linear_cross_entropy(Ctx& c, const Tensor& given, const Tensor& w, const 
       }
     });
   });
-  if (!recording(c, {hidden, w, b})) return y;
+  if (c.tape == nullptr || !(c.tape->needs(hidden) || w.needed(*c.tape))) return y;
 
-  c.tape->record("linear_cross_entropy", {y}, [=](Ctx& c, std::span<const Tensor> d, Grads& g) {
+  c.tape->record("linear_cross_entropy", {y}, [=, &w](Ctx& c, std::span<const Tensor> d, Grads& g) {
     const Tensor dy = contiguous(c, d[0]);
     const int32_t* at = labels.data<int32_t>();
     const float *pdy = dy.data<float>(), *pl = lse.data<float>();
     const int64_t width = hidden.extent(1);
-    const auto sink = [&](const Tensor& t) { return t && g.wants(t) ? g.into(c, t) : Tensor(); };
-    const Tensor dhidden = sink(hidden), dw = sink(w), db = sink(b);
+    const Tensor dhidden = g.wants(hidden) ? g.into(c, hidden) : Tensor();
+    std::vector<std::pair<Tensor, Tensor>> sinks;
+    for (const Tensor& leaf : w.leaves())
+      if (g.wants(leaf)) sinks.emplace_back(leaf, g.into(c, leaf));
     each_chunk(counted, vocab, [&](int64_t first, const Ints& rows) {
       const Tensor part = gather(c, hidden, Tensor::from(c, rows));
       Tape tape(c.pool);
       if (dhidden) tape.watch(part);
-      if (dw) tape.watch(w, dw);
-      if (db) tape.watch(b, db);
+      for (const auto& [leaf, sink] : sinks) tape.watch(leaf, sink);
       Ctx taped = c;
       taped.tape = &tape;
-      const Tensor logits = linear(taped, part, w, b, packs);
+      const Tensor logits = linear(taped, part, w);
       float* px = logits.data<float>();
       const auto run = STEMMA_AT_LEVEL(scaled_softmax);
       c.team->run_range(part.extent(0), rows::grain(vocab), [&](int64_t begin, int64_t end) {

@@ -11,10 +11,9 @@ namespace stemma {
 // logits [T,V], labels [T] i32 -> [T].
 Tensor cross_entropy(Ctx& c, const Tensor& logits, const Tensor& labels);
 
-// The same of logits = hidden w^T + b, without ever holding all of them: hidden [T,C], w [V,C],
-// b [V] or undefined, labels [T] i32 -> [T]. Rows that are not counted cost nothing. `packs` as in
-// linear().
-Tensor linear_cross_entropy(Ctx& c, const Tensor& hidden, const Tensor& w, const Tensor& b,
-                            const Tensor& labels, WeightPacks* packs = nullptr);
+// The same of logits = linear(hidden, w), without ever holding all of them: hidden [T,C], w [V,C],
+// labels [T] i32 -> [T]. Rows that are not counted cost nothing. `w` must live as long as the tape
+// that records the call.
+Tensor linear_cross_entropy(Ctx& c, const Tensor& hidden, const Weight& w, const Tensor& labels);
 
 }  // namespace stemma

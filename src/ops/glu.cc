@@ -62,21 +62,18 @@ void define(Ctx& c, Glu& p) { p.y = mul(c, activation(c, p.gate, p.kind), p.up);
 
 void forward(Ctx& c, Glu& p, bool) {
   p.y = Tensor::empty(c, p.gate.shape());
-  const float *gate = p.gate.data<float>(), *up = p.up.data<float>();
-  float* y = p.y.data<float>();
   const auto run = STEMMA_AT_LEVEL(gate_units);
-  c.team->run_range(p.y.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
-    run(p.kind, gate + begin, up + begin, y + begin, end - begin);
+  rows::each(c, p.y, [&](int64_t row, int64_t n) {
+    run(p.kind, rows::at(p.gate, row), rows::at(p.up, row), rows::at(p.y, row), n);
   });
 }
 
 void backward(Ctx& c, const Glu& p, std::span<const Tensor> d, Grads& g) {
   const Tensor dgate = Tensor::empty(c, p.gate.shape()), dup = Tensor::empty(c, p.gate.shape());
-  const float *gate = p.gate.data<float>(), *up = p.up.data<float>(), *dy = d[0].data<float>();
-  float *to_gate = dgate.data<float>(), *to_up = dup.data<float>();
   const auto run = STEMMA_AT_LEVEL(gate_units_backward);
-  c.team->run_range(dgate.elements(), rows::kGrain, [&](int64_t begin, int64_t end) {
-    run(p.kind, gate + begin, up + begin, dy + begin, to_gate + begin, to_up + begin, end - begin);
+  rows::each(c, dgate, [&](int64_t row, int64_t n) {
+    run(p.kind, rows::at(p.gate, row), rows::at(p.up, row), rows::at(d[0], row),
+        rows::at(dgate, row), rows::at(dup, row), n);
   });
   g.add(c, p.gate, dgate);
   g.add(c, p.up, dup);
@@ -104,7 +101,8 @@ const Op<Glu> kGlu{{.name = "glu",
                     .define = define,
                     .forward = {{"vector", forward}},
                     .backward = {{"vector", backward}},
-                    .cases = cases}};
+                    .cases = cases,
+                    .traits = {.rows_apart = true}}};
 
 }  // namespace
 

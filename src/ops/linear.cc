@@ -1,4 +1,5 @@
-// Gradients: dx = dy w; dw = dy^T x; db = the sum of dy's rows, in ascending order.
+// Gradients: dx = dy W; dW = dy^T x, into each slice's own; db = the sum of dy's rows, in ascending
+// order.
 #include "ops/linear.h"
 
 #include <algorithm>
@@ -44,78 +45,95 @@ Tensor define(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b) {
   return b ? add(c, y, b) : y;
 }
 
-// Below this many rows dx is made from the plain weight rather than from panels packed for it.
-constexpr int64_t kRowsWorthPacking = 16;
+// Of a weight: its slices one below the other.
+Tensor define(Ctx& c, const Tensor& x, const Weight& w) {
+  std::vector<Tensor> parts;
+  for (const Weight::Slice& slice : w.slices())
+    parts.push_back(define(c, x, *slice.value, slice.bias ? *slice.bias : Tensor()));
+  return parts.size() == 1 ? parts[0] : concat(c, parts, 1);
+}
 
-void backward(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b, WeightPacks* packs,
-              const Tensor& dout, Grads& grads) {
+void check_shapes(const Tensor& x, int64_t n, int64_t k) {
+  check(x.rank() == 2 && x.extent(1) == k, "[linear] x ", x.shape().to_string(),
+        " does not fit a weight [", n, ", ", k, "]; x must be [T,K], the weight [N,K]");
+}
+
+constexpr Epilogue kAdd{.accumulate = true};
+
+// dw += dy^T x and db += the sum of dy's rows, for n columns of dy [T, stride] and x packed.
+void weight_gradients(Ctx& c, const float* dy, int64_t stride, const Panels& x, const Tensor& w,
+                      const Tensor& b, Grads& grads) {
+  const int64_t t = x.k, n = w.extent(0);
+  if (grads.wants(w)) gemm(c, n, {dy, stride, true}, x, kAdd, grads.into(c, w).data<float>(), x.n);
+  if (!b || !grads.wants(b)) return;
+  float* db = grads.into(c, b).data<float>();
+  const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
+  c.team->run_range(n, grain, [&](int64_t begin, int64_t end) {
+    STEMMA_AT_LEVEL(add_rows)(dy + begin, t, stride, end - begin, db + begin);
+  });
+}
+
+Panels pack_rows(Ctx& c, const Tensor& x) {
+  return pack_panels(c, {x.data<float>(), x.extent(1)}, x.extent(0), x.extent(1));
+}
+
+void backward(Ctx& c, const Tensor& x, const Weight& w, const Tensor& dout, Grads& grads) {
   const Tensor dy = contiguous(c, dout);
-  const int64_t t = x.extent(0), k = w.extent(1), n = w.extent(0);
+  const int64_t n = w.rows(), k = w.width();
   const float* pdy = dy.data<float>();
-  const Epilogue add{.accumulate = true};
-  if (grads.wants(x)) {
-    float* dx = grads.into(c, x).data<float>();
-    if (packs != nullptr && t >= kRowsWorthPacking)
-      gemm(c, t, {pdy, n}, packs->transposed(c, w), add, dx, k);
-    else
-      gemm(c, t, k, n, {pdy, n}, {w.data<float>(), k}, add, dx, k);
-  }
-  if (grads.wants(w))
-    gemm(c, n, k, t, {pdy, n, true}, {x.data<float>(), k}, add, grads.into(c, w).data<float>(), k);
-  if (b && grads.wants(b)) {
-    float* db = grads.into(c, b).data<float>();
-    const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
-    c.team->run_range(n, grain, [&](int64_t begin, int64_t end) {
-      STEMMA_AT_LEVEL(add_rows)(pdy + begin, t, n, end - begin, db + begin);
-    });
+  if (grads.wants(x))
+    gemm(c, x.extent(0), {pdy, n}, w.transposed(c), kAdd, grads.into(c, x).data<float>(), k);
+  Panels packed;  // serves every slice
+  for (const Weight::Slice& slice : w.slices()) {
+    const Tensor bias = slice.bias ? *slice.bias : Tensor();
+    if (grads.wants(*slice.value) || (bias && grads.wants(bias))) {
+      if (!packed) packed = pack_rows(c, x);
+      weight_gradients(c, pdy, n, packed, *slice.value, bias, grads);
+    }
+    pdy += slice.rows;
   }
 }
 
 }  // namespace
 
-void WeightPacks::bump() {
-  std::lock_guard lock(mutex_);
-  forward_ = transposed_ = {};
+Tensor linear(Ctx& c, const Tensor& given, const Weight& w) {
+  check_shapes(given, w.rows(), w.width());
+  if (!c.kernels || given.dtype() != DType::f32) return define(c, given, w);
+  const Tensor x = contiguous(c, given);
+  const int64_t t = x.extent(0), k = w.width(), n = w.rows();
+  const Tensor y = Tensor::empty(c, {t, n});
+  const Weight::Forward packed = w.forward(c);
+  gemm(c, t, {x.data<float>(), k}, packed.panels,
+       {.bias = packed.bias ? packed.bias.data<float>() : nullptr}, y.data<float>(), n);
+  if (c.tape != nullptr && (c.tape->needs(x) || w.needed(*c.tape)))
+    c.tape->record("linear", {y}, [x, &w](Ctx& c, std::span<const Tensor> d, Grads& g) {
+      backward(c, x, w, d[0], g);
+    });
+  return y;
 }
 
-Panels WeightPacks::forward(Ctx& c, const Tensor& w) {
-  std::lock_guard lock(mutex_);
-  if (!forward_)
-    forward_ = pack_panels(c, {w.data<float>(), w.extent(1), true}, w.extent(1), w.extent(0));
-  return forward_;
-}
-
-Panels WeightPacks::transposed(Ctx& c, const Tensor& w) {
-  std::lock_guard lock(mutex_);
-  if (!transposed_)
-    transposed_ = pack_panels(c, {w.data<float>(), w.extent(1)}, w.extent(0), w.extent(1));
-  return transposed_;
-}
-
-Tensor linear(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b, WeightPacks* packs) {
-  check(x.rank() == 2 && w.rank() == 2 && x.extent(1) == w.extent(1), "[linear] x ",
-        x.shape().to_string(), " does not fit a weight ", w.shape().to_string(),
-        "; x must be [T,K], the weight [N,K]");
+Tensor linear(Ctx& c, const Tensor& given, const Tensor& w, const Tensor& b) {
+  check(w.rank() == 2, "[linear] a weight ", w.shape().to_string(), "; it must be [N,K]");
+  check_shapes(given, w.extent(0), w.extent(1));
   check(!b || (b.rank() == 1 && b.extent(0) == w.extent(0)), "[linear] bias ",
         b.shape().to_string(), " does not fit a weight ", w.shape().to_string(), "; it must be [",
         w.extent(0), "]");
-  if (!c.kernels || x.dtype() != DType::f32) return define(c, x, w, b);
-
-  const Tensor rows = contiguous(c, x), weight = contiguous(c, w);
+  if (!c.kernels || given.dtype() != DType::f32) return define(c, given, w, b);
+  const Tensor x = contiguous(c, given), weight = contiguous(c, w);
   const Tensor bias = b ? contiguous(c, b) : b;
   const int64_t t = x.extent(0), k = x.extent(1), n = w.extent(0);
-  Tensor y = Tensor::empty(c, {t, n});
-  const Epilogue epilogue{.bias = bias ? bias.data<float>() : nullptr};
-  if (packs != nullptr)
-    gemm(c, t, {rows.data<float>(), k}, packs->forward(c, weight), epilogue, y.data<float>(), n);
-  else
-    gemm(c, t, n, k, {rows.data<float>(), k}, {weight.data<float>(), k, true}, epilogue,
-         y.data<float>(), n);
-  if (recording(c, {rows, weight, bias}))
-    c.tape->record("linear", {y},
-                   [rows, weight, bias, packs](Ctx& c, std::span<const Tensor> d, Grads& g) {
-                     backward(c, rows, weight, bias, packs, d[0], g);
-                   });
+  const Tensor y = Tensor::empty(c, {t, n});
+  gemm(c, t, n, k, {x.data<float>(), k}, {weight.data<float>(), k, true},
+       {.bias = bias ? bias.data<float>() : nullptr}, y.data<float>(), n);
+  if (recording(c, {x, weight, bias}))
+    c.tape->record("linear", {y}, [x, weight, bias](Ctx& c, std::span<const Tensor> d, Grads& g) {
+      const Tensor dy = contiguous(c, d[0]);
+      const int64_t t = x.extent(0), n = weight.extent(0), k = weight.extent(1);
+      if (g.wants(x))
+        gemm(c, t, k, n, {dy.data<float>(), n}, {weight.data<float>(), k}, kAdd,
+             g.into(c, x).data<float>(), k);
+      weight_gradients(c, dy.data<float>(), n, pack_rows(c, x), weight, bias, g);
+    });
   return y;
 }
 

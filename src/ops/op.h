@@ -29,11 +29,12 @@
 #include "base/log.h"
 #include "ops/case.h"
 #include "ops/primitives.h"
+#include "ops/rows.h"
 #include "tensor/recorder.h"
 
 namespace stemma {
 
-// Computes the results of `p`. Operands are contiguous. `keep`: a backward will follow, and finds
+// Computes the results of `p`. Operands are contiguous (but see OpTraits). `keep`: a backward will follow, and finds
 // in `p` what is stored there now.
 template <class P>
 struct ForwardKernel {
@@ -56,6 +57,9 @@ struct BackwardKernel {
 struct OpTraits {
   // The bits do not depend on the CPU level. (On threads and on other rows they never depend.)
   bool same_at_every_level = true;
+  // Kernels take operands whose rows lie apart, at one distance, like columns of a wider matrix:
+  // each row is dense (rows::apart()). Else operands are contiguous.
+  bool rows_apart = false;
 };
 
 template <class P>
@@ -238,7 +242,8 @@ class Op final : public AnyOp {
   void make_dense(Ctx& c, P& p) const {
     for (const Members* list : {&def_.operands, &def_.constants})
       for (Tensor P::*m : *list)
-        if ((p.*m) && !(p.*m).contiguous()) p.*m = contiguous(c, p.*m);
+        if ((p.*m) && !(p.*m).contiguous() && !(traits().rows_apart && rows::apart(p.*m)))
+          p.*m = contiguous(c, p.*m);
   }
 
   // New handles on the constants, which no tape knows.

@@ -83,8 +83,14 @@ Tensor define(Ctx& c, const Tensor& x, const RopeTables& tables) {
   return concat(c, {turned, slice(c, x, 2, 2 * half, x.extent(2))}, 2);
 }
 
+// x as it is where each head is dense; tokens and heads may lie apart.
+Tensor each_head_dense(Ctx& c, const Tensor& x) {
+  return x.strides()[2] == 1 ? x : contiguous(c, x);
+}
+
 Tensor turn(Ctx& c, const Tensor& x, const RopeTables& tables, float sign) {
   const int64_t heads = x.extent(1), size = x.extent(2), half = tables.cos.extent(1);
+  const int64_t token_stride = x.strides()[0], head_stride = x.strides()[1];
   const Tensor y = Tensor::empty(c, x.shape());
   const float *px = x.data<float>(), *pc = tables.cos.data<float>(), *ps = tables.sin.data<float>();
   float* py = y.data<float>();
@@ -93,9 +99,10 @@ Tensor turn(Ctx& c, const Tensor& x, const RopeTables& tables, float sign) {
   c.team->run_range(x.extent(0), rows::grain(heads * size), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
       for (int64_t h = 0; h < heads; ++h) {
-        const int64_t at = (t * heads + h) * size;
-        head(px + at, pc + t * half, ps + t * half, sign, half, py + at);
-        std::copy(px + at + 2 * half, px + at + size, py + at + 2 * half);
+        const float* from = px + t * token_stride + h * head_stride;
+        float* to = py + (t * heads + h) * size;
+        head(from, pc + t * half, ps + t * half, sign, half, to);
+        std::copy(from + 2 * half, from + size, to + 2 * half);
       }
   });
   return y;
@@ -225,12 +232,12 @@ Tensor rope(Ctx& c, const Tensor& given, const RopeTables& angles) {
   check(2 * angles.cos.extent(1) <= given.extent(2), "[rope] rotary width ",
         2 * angles.cos.extent(1), " exceeds head size ", given.extent(2));
   if (!rows::use_kernel(c, given)) return define(c, given, angles);
-  const Tensor x = contiguous(c, given);
+  const Tensor x = each_head_dense(c, given);
   const RopeTables tables{contiguous(c, angles.cos), contiguous(c, angles.sin), angles.interleaved};
   const Tensor y = turn(c, x, tables, 1);
   if (recording(c, {x}))
     c.tape->record("rope", {y}, [x, tables](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      g.add(c, x, turn(c, contiguous(c, d[0]), tables, -1));
+      g.add(c, x, turn(c, each_head_dense(c, d[0]), tables, -1));
     });
   return y;
 }

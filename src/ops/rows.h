@@ -14,6 +14,18 @@ inline bool use_kernel(const Ctx& c, const Tensor& x) {
   return c.kernels && x.dtype() == DType::f32;
 }
 
+// True where each row is dense and all lie at one distance, as columns of a wider matrix do.
+inline bool apart(const Tensor& x) {
+  if (x.rank() == 0 || (x.extent(-1) != 1 && x.strides()[-1] != 1)) return false;
+  for (int d = 0; d + 2 < x.rank(); ++d)
+    if (x.extent(d) != 1 && x.strides()[d] != x.strides()[d + 1] * x.extent(d + 1)) return false;
+  return true;
+}
+// Row number `row` of such a tensor.
+inline float* at(const Tensor& x, int64_t row) {
+  return x.data<float>() + row * (x.rank() > 1 ? x.strides()[-2] : 0);
+}
+
 // Product of all extents but the last.
 inline int64_t count(const Tensor& x) {
   int64_t n = 1;
@@ -35,6 +47,15 @@ inline void check_same_shape(const char* op, const char* name, const Tensor& x, 
 // Elements that make a piece of work worth handing to a thread, and so many rows of `n` elements.
 constexpr int64_t kGrain = 1 << 14;
 inline int64_t grain(int64_t n) { return std::max<int64_t>(1, kGrain / std::max<int64_t>(1, n)); }
+
+// fn(row, its length) for every row of x.
+template <class F>
+void each(Ctx& c, const Tensor& x, F fn) {
+  const int64_t n = x.extent(-1);
+  c.team->run_range(count(x), grain(n), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) fn(row, n);
+  });
+}
 
 inline const float* data_or_null(const Tensor& t) { return t ? t.data<float>() : nullptr; }
 

@@ -40,7 +40,7 @@ void Optimizer::step(Ctx& c, double lr, double grad_norm) {
     adamw_step(*c.team, update, steps_, scale, end - begin, p + begin, g + begin, m + begin,
                v + begin);
   }
-  params_.bump();
+  params_.refresh(c);
 }
 
 }  // namespace stemma

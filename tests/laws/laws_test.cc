@@ -30,7 +30,7 @@ class Laws : public testing::TestWithParam<int> {
     const RngKey key = RngKey(seed()).of("move");
     for (int64_t i = 0; i < m->params().elements(); ++i)
       values[i] += static_cast<float>(0.2 * key.normal(static_cast<uint64_t>(i)));
-    m->params().bump();
+    m->params().refresh(c_);
     return m;
   }
   static Batch batch_of(const std::vector<Ints>& sequences) {

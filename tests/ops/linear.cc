@@ -1,9 +1,11 @@
 #include "ops/linear.h"
 
-#include <deque>
 #include <thread>
 
+#include "base/rng.h"
 #include "ops/driver.h"
+#include "ops/kept_weight.h"
+#include "ops/primitives.h"
 
 namespace stemma::ops_test {
 namespace {
@@ -23,12 +25,22 @@ const Case kCases[] = {
        return std::vector<Input>{operand({rows, n}, true), operand({2 * n + 1, n})};
      },
      [](Ctx& c, const Tensors& in) { return Tensors{linear(c, in[0], in[1])}; }},
-    {"linear_packed", operands,
+    {"linear_of_a_weight", operands,
      [](Ctx& c, const Tensors& in) {
-       static std::deque<WeightPacks> kept;  // as a parameter keeps them: past the backward pass
-       WeightPacks& packs = kept.emplace_back();
-       return Tensors{linear(c, in[0], in[1], in[2], &packs), linear(c, in[0], in[1], {}, &packs)};
+       return Tensors{linear(c, in[0], kept_weight({{in[1], in[2]}}))};
      }},
+    // Three slices, one without a bias, whose product is read in parts.
+    {"linear_of_slices",
+     [](int64_t rows, int64_t n) {
+       return std::vector<Input>{operand({rows, n}, true), operand({n + 2, n}),
+                                 operand({n + 2}),         operand({3, n}),
+                                 operand({2 * n + 1, n}),  operand({2 * n + 1})};
+     },
+     [](Ctx& c, const Tensors& in) {
+       const Weight& w = kept_weight({{in[1], in[2]}, {in[3], {}}, {in[4], in[5]}});
+       return split(c, linear(c, in[0], w), 1, w.slice_rows());
+     },
+     1},
 };
 INSTANTIATE_TEST_SUITE_P(Linear, Op, testing::ValuesIn(kCases), case_name);
 
@@ -38,39 +50,82 @@ INSTANTIATE_TEST_SUITE_P(Linear, Op, testing::ValuesIn(kCases), case_name);
 namespace stemma {
 namespace {
 
-TEST(WeightPacks, FollowTheWeightAfterABump) {
-  Team team(2);
+struct Fixture {
+  Fixture() { c.team = &team, c.pool = &pool; }
+  Tensor tensor(Shape shape, uint64_t stream) {
+    Tensor t = Tensor::empty(c, shape);
+    for (int64_t i = 0; i < t.elements(); ++i)
+      t.data<float>()[i] =
+          static_cast<float>(RngKey(1).at(stream).normal(static_cast<uint64_t>(i)));
+    return t;
+  }
+  Team team{2};
   Pool pool;
-  Ctx c{.team = &team, .pool = &pool};
-  Tensor x = Tensor::from<float>(c, std::vector<float>{1, 2}, {1, 2});
-  Tensor w = Tensor::from<float>(c, std::vector<float>{3, 4}, {1, 2});
-  WeightPacks packs;
-  EXPECT_EQ(linear(c, x, w, {}, &packs).item(), 11);
-  w.data<float>()[0] = 5;
-  packs.bump();
-  EXPECT_EQ(linear(c, x, w, {}, &packs).item(), 13);
+  Ctx c;
+};
+
+// One product of q | k | v gives the bits of three.
+TEST(Weight, SlicesAreTheirOwnProducts) {
+  Fixture f;
+  const Tensor x = f.tensor({50, 70}, 0), q = f.tensor({96, 70}, 1), k = f.tensor({17, 70}, 2);
+  const Tensor v = f.tensor({33, 70}, 3), bias = f.tensor({17}, 4), none;
+  const Weight all(70, {{"q", 96, &q}, {"k", 17, &k, &bias}, {"v", 33, &v, &none}});
+  const std::vector<Tensor> parts = split(f.c, linear(f.c, x, all), 1, all.slice_rows());
+  EXPECT_EQ(parts[0].to_vector<float>(), linear(f.c, x, q).to_vector<float>());
+  EXPECT_EQ(parts[1].to_vector<float>(), linear(f.c, x, k, bias).to_vector<float>());
+  EXPECT_EQ(parts[2].to_vector<float>(), linear(f.c, x, v).to_vector<float>());
 }
 
-TEST(WeightPacks, MayBeFilledBySeveralThreads) {
-  Team team(1);
-  Pool pool;
-  Ctx c{.team = &team, .pool = &pool};
-  std::vector<float> values(300);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7);
-  const Tensor x = Tensor::from<float>(c, values, {10, 30});
-  const Tensor w = Tensor::from<float>(c, values, {10, 30});
-  const std::vector<float> want = linear(c, x, w).to_vector<float>();
-  WeightPacks packs;
+TEST(Weight, FollowsItsSlicesAfterARefresh) {
+  Fixture f;
+  const Tensor x = f.tensor({20, 40}, 0), w = f.tensor({50, 40}, 1), b = f.tensor({50}, 2);
+  Weight weight(40, {{"w", 50, &w, &b}});
+  const std::vector<float> before = linear(f.c, x, weight).to_vector<float>();
+  w.data<float>()[0] += 1;
+  b.data<float>()[49] -= 1;
+  EXPECT_EQ(linear(f.c, x, weight).to_vector<float>(), before);
+  weight.refresh(f.c);
+  EXPECT_EQ(linear(f.c, x, weight).to_vector<float>(), linear(f.c, x, w, b).to_vector<float>());
+}
+
+TEST(Weight, OnlyWantedSlicesGetAGradient) {
+  Fixture f;
+  const Tensor x = f.tensor({20, 40}, 0), a = f.tensor({50, 40}, 1), b = f.tensor({30, 40}, 2);
+  const Weight weight(40, {{"a", 50, &a}, {"b", 30, &b}});
+  Tape tape;
+  tape.watch(b);
+  Ctx c = f.c;
+  c.tape = &tape;
+  const Tensor y = linear(c, x, weight);
+  tape.backward(c, y, f.tensor({20, 80}, 3));
+  EXPECT_FALSE(tape.grad(a));
+  EXPECT_TRUE(tape.grad(b));
+}
+
+TEST(Weight, MayBePackedBySeveralThreads) {
+  Fixture f;
+  const Tensor x = f.tensor({10, 30}, 0), w = f.tensor({10, 30}, 1);
+  const std::vector<float> want = linear(f.c, x, w).to_vector<float>();
+  const Weight weight(30, {{"w", 10, &w}});
   std::vector<std::vector<float>> got(4);
   std::vector<std::thread> threads;
   for (auto& result : got)
     threads.emplace_back([&] {
       Team own(1);
-      Ctx mine{.team = &own, .pool = &pool};
-      result = linear(mine, x, w, {}, &packs).to_vector<float>();
+      Ctx mine{.team = &own, .pool = &f.pool};
+      result = linear(mine, x, weight).to_vector<float>();
     });
   for (auto& thread : threads) thread.join();
   for (const auto& result : got) EXPECT_EQ(result, want);
+}
+
+TEST(Weight, RefusesValuesOfAnotherShape) {
+  Fixture f;
+  const Tensor x = f.tensor({2, 3}, 0), w = f.tensor({4, 5}, 1), b = f.tensor({3}, 2), none;
+  EXPECT_THROW(linear(f.c, x, Weight(3, {{"w", 4, &w}})), Error);
+  EXPECT_THROW(linear(f.c, x, Weight(3, {{"w", 4, &none}})), Error);
+  EXPECT_THROW(linear(f.c, w, Weight(5, {{"w", 4, &w, &b}})), Error);
+  EXPECT_THROW(linear(f.c, x, Weight(5, {{"w", 4, &w}})), Error);
 }
 
 TEST(Linear, RefusesShapesThatDoNotFit) {

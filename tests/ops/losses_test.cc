@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "driver.h"
 #include "ops/cross_entropy.h"
+#include "ops/kept_weight.h"
 
 namespace stemma::ops_test {
 namespace {
@@ -28,7 +29,7 @@ const Case kCases[] = {
                           Input::indices({rows}, -3, n)};
      },
      [](Ctx& c, const Tensors& in) -> Tensors {
-       return {linear_cross_entropy(c, in[0], in[1], in[2], in[3])};
+       return {linear_cross_entropy(c, in[0], kept_weight({{in[1], in[2]}}), in[3])};
      },
      1},
     {"linear_cross_entropy_without_bias",
@@ -37,7 +38,7 @@ const Case kCases[] = {
                           Input::indices({rows}, -3, n)};
      },
      [](Ctx& c, const Tensors& in) -> Tensors {
-       return {linear_cross_entropy(c, in[0], in[1], {}, in[2])};
+       return {linear_cross_entropy(c, in[0], kept_weight({{in[1], {}}}), in[2])};
      },
      1},
     {"binary_cross_entropy",
@@ -84,12 +85,13 @@ TEST(CrossEntropy, ChunksAddUpToTheWhole) {
     Tape tape;
     const Tensor h = Tensor::from<float>(c, hidden, {kRows, kWidth});
     const Tensor w = Tensor::from<float>(c, weight, {kVocab, kWidth});
+    const Weight weight(kWidth, {{"w", kVocab, &w}});
     const Tensor at = Tensor::from(c, labels);
     tape.watch(h), tape.watch(w);
     c.tape = &tape;
     pool.reset_peak();
     const Tensor y =
-        chunks ? linear_cross_entropy(c, h, w, {}, at) : cross_entropy(c, linear(c, h, w), at);
+        chunks ? linear_cross_entropy(c, h, weight, at) : cross_entropy(c, linear(c, h, w), at);
     values.push_back(y);
     tape.backward(c, y, Tensor::from<float>(c, std::vector<float>(kRows, 1.0f), {kRows}));
     if (chunks) {

@@ -75,7 +75,7 @@ TEST(Step, RefusesWhatIsNotFiniteAndChangesNothing) {
   Toy toy;
   Optimizer optimizer(toy.c, toy.model().params(), {});
   toy.model().params().values().data<float>()[toy.model().params().elements() - 1] = INFINITY;
-  toy.model().params().bump();
+  toy.model().params().refresh(toy.c);
   const std::vector<float> before = toy.model().params().values().to_vector<float>();
   try {
     train_step(toy.c, toy.model(), toy_rows(2, 1), optimizer, 1e-2);

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "gemm/format.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gemm/bf16.cc"
 #include "simd/highway.h"
@@ -155,5 +157,41 @@ void multiply(const Product& p, const uint16_t* panel, int64_t columns, float* o
 }
 
 }  // namespace bf16
+
+const FormatOps kBf16Ops = {
+    .name = "bf16",
+    .unit = bf16::kUnit,
+    .depth = bf16::kDepth,
+    .element_bytes = 4,
+    .panel_bytes = [](const Layout&, int64_t k) { return bf16::panel_elements(k) * 2; },
+    .panel_offset = [](const Layout&, int64_t k) { return k * Panels::kColumns * 2; },
+    .row_bytes = bf16::row_bytes,
+    .prepare = [](Ctx&, const Layout&, const MatrixRef& a, int64_t,
+                  int64_t) { return Operand{.matrix = a, .data = {}}; },
+    .pack_rows = [](const Layout&, const Operand& a, int64_t row, int64_t rows, int64_t k0,
+                    int64_t depth,
+                    std::byte* out) { bf16::pack_rows(a.matrix, row, rows, k0, depth, out); },
+    .quantised = false,
+    .pack_panel =
+        [](const Layout&, const MatrixRef& b, int64_t k0, int64_t depth, int64_t column,
+           int64_t columns, std::byte* panel) {
+          bf16::pack_panel(b, k0, depth, column, columns, reinterpret_cast<uint16_t*>(panel));
+        },
+    .multiply =
+        [](const Layout&, const Product& p, const std::byte* stretch, int64_t columns, float* sums,
+           int64_t stride) {
+          bf16::multiply({p.rows, p.transposed, p.m, p.depth, p.from_out},
+                         reinterpret_cast<const uint16_t*>(stretch), columns, sums, stride);
+        },
+    .finish = nullptr,
+    .unpack =
+        [](const Layout&, const std::byte* panel, int64_t k, int64_t columns, float* out) {
+          const uint16_t* from = reinterpret_cast<const uint16_t*>(panel);
+          for (int64_t j = 0; j < columns; ++j)
+            for (int64_t i = 0; i < k; ++i)
+              out[j * k + i] = widen_bf16(from[i / 2 * 2 * Panels::kColumns + 2 * j + i % 2]);
+        },
+};
+
 }  // namespace stemma
 #endif

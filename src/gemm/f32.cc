@@ -8,6 +8,8 @@
 #include <cstring>
 #include <utility>
 
+#include "gemm/format.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gemm/f32.cc"
 #include "simd/highway.h"
@@ -179,6 +181,8 @@ namespace {
 STEMMA_LEVELS(pack_rows);
 STEMMA_LEVELS(pack_panel);
 STEMMA_LEVELS(multiply);
+
+constexpr int64_t kPanelBytes = Panels::kColumns * 4;  // for each k
 }  // namespace
 
 namespace f32 {
@@ -199,5 +203,47 @@ void multiply(const Product& p, const float* panel, int64_t columns, float* out,
 }
 
 }  // namespace f32
+
+const FormatOps kF32Ops = {
+    .name = "f32",
+    .unit = 8,
+    .depth = f32::kDepth,
+    .element_bytes = 4,
+    .panel_bytes = [](const Layout&, int64_t k) { return k * kPanelBytes; },
+    .panel_offset = [](const Layout&, int64_t k) { return k * kPanelBytes; },
+    .row_bytes = [](int64_t rows) { return f32::row_floats(rows) * 4; },
+    .prepare = [](Ctx&, const Layout&, const MatrixRef& a, int64_t,
+                  int64_t) { return Operand{.matrix = a, .data = {}}; },
+    .pack_rows =
+        [](const Layout&, const Operand& a, int64_t row, int64_t rows, int64_t k0, int64_t depth,
+           std::byte* out) {
+          f32::pack_rows(a.matrix, row, rows, k0, depth, reinterpret_cast<float*>(out));
+        },
+    .quantised = false,
+    .pack_panel =
+        [](const Layout&, const MatrixRef& b, int64_t k0, int64_t depth, int64_t column,
+           int64_t columns, std::byte* panel) {
+          f32::pack_panel(b, k0, depth, column, columns, reinterpret_cast<float*>(panel));
+        },
+    .multiply =
+        [](const Layout&, const Product& p, const std::byte* stretch, int64_t columns, float* sums,
+           int64_t stride) {
+          f32::multiply({.rows = reinterpret_cast<const float*>(p.rows),
+                         .transposed = p.transposed,
+                         .m = p.m,
+                         .depth = p.depth,
+                         .bias = nullptr,
+                         .from_out = p.from_out},
+                        reinterpret_cast<const float*>(stretch), columns, sums, stride);
+        },
+    .finish = nullptr,
+    .unpack =
+        [](const Layout&, const std::byte* panel, int64_t k, int64_t columns, float* out) {
+          const float* from = reinterpret_cast<const float*>(panel);
+          for (int64_t j = 0; j < columns; ++j)
+            for (int64_t i = 0; i < k; ++i) out[j * k + i] = from[i * Panels::kColumns + j];
+        },
+};
+
 }  // namespace stemma
 #endif

@@ -9,7 +9,7 @@
 #include "simd/highway.h"
 #include "simd/math-inl.h"
 // After the two above, in this order.
-#include "ops/activation-inl.h"
+#include "simd/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace stemma {

@@ -1,15 +1,15 @@
-// Value and slope of each activation on vectors, for the kernels of activation.cc and glu.cc.
+// Value and slope of each activation on vectors, for ops and for gemm's epilogue.
 // with_activation(kind, f) calls f with the type that stands for `kind`.
 // Slopes: with s = sigmoid(a x), (x s)' = s + a x s (1 - s); with t = tanh(u), t' = (1 - t^2) u';
 // gelu' = Phi(x) + x exp(-x^2/2) / sqrt(2 pi); for mish see there.
 // Comparisons are written so that NaN stays NaN at every level.
 
 // Once per level, so the guard toggles (simd/math-inl.h).
-#if defined(STEMMA_OPS_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef STEMMA_OPS_ACTIVATION_INL_H_
-#undef STEMMA_OPS_ACTIVATION_INL_H_
+#if defined(STEMMA_SIMD_ACTIVATION_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef STEMMA_SIMD_ACTIVATION_INL_H_
+#undef STEMMA_SIMD_ACTIVATION_INL_H_
 #else
-#define STEMMA_OPS_ACTIVATION_INL_H_
+#define STEMMA_SIMD_ACTIVATION_INL_H_
 #endif
 
 HWY_BEFORE_NAMESPACE();

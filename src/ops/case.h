@@ -24,9 +24,15 @@ struct OpInput {
 
   static OpInput real(Shape shape) { return {shape}; }
   static OpInput batch(Shape shape) { return {shape, true}; }
+  // Takes no gradient.
   static OpInput constant(Shape shape) { return {shape, false, false}; }
   static OpInput indices(Shape shape, int64_t low, int64_t high, bool rows = true) {
     return {shape, rows, false, true, static_cast<double>(low), static_cast<double>(high)};
+  }
+  OpInput each_row() const {
+    OpInput input = *this;
+    input.rows = true;
+    return input;
   }
   OpInput between(double from, double to) const {
     OpInput input = *this;

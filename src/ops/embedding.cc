@@ -2,7 +2,7 @@
 // threads meet in a row of the table and the order of each sum is fixed.
 #include "ops/embedding.h"
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -41,51 +41,76 @@ namespace {
 
 STEMMA_LEVELS(add_rows);
 
-Tensor define(Ctx& c, const Tensor& table, const Tensor& ids, int padding_id) {
-  const Tensor out = gather(c, table, ids);
-  if (padding_id < 0) return out;
-  Tensor padded = Tensor::empty(c, {ids.elements(), 1}, table.dtype());
-  for (int64_t t = 0; t < ids.elements(); ++t) {
-    const bool is_padding = ids.data<int32_t>()[t] == padding_id;
-    if (table.dtype() == DType::f64)
-      padded.data<double>()[t] = is_padding;
-    else
-      padded.data<float>()[t] = is_padding;
-  }
+struct Embedding {
+  Tensor table, ids;
+  int padding_id;
+  Tensor y = {};
+};
+
+void define(Ctx& c, Embedding& p) {
+  p.y = gather(c, p.table, p.ids);
+  if (p.padding_id < 0) return;
+  const Ints ids = p.ids.to_vector<int32_t>();
+  std::vector<double> padded;
+  for (int32_t id : ids) padded.push_back(id == p.padding_id);
+  const Tensor is_padding =
+      cast(c, Tensor::from<double>(c, padded, {p.ids.elements(), 1}), p.table.dtype());
   // A new handle on the same rows, which no tape knows: it takes no gradient.
-  return where(c, padded, out.view(out.shape(), out.strides()), out);
+  p.y = where(c, is_padding, p.y.view(p.y.shape(), p.y.strides()), p.y);
 }
+
+void forward(Ctx& c, Embedding& p, bool) {
+  const int64_t tokens = p.ids.elements(), width = p.table.extent(1);
+  p.y = Tensor::empty(c, {tokens, width});
+  const float* table = p.table.data<float>();
+  const int32_t* ids = p.ids.data<int32_t>();
+  float* y = p.y.data<float>();
+  c.team->run_range(tokens, rows::grain(width), [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) std::copy_n(table + ids[t] * width, width, y + t * width);
+  });
+}
+
+void backward(Ctx& c, const Embedding& p, std::span<const Tensor> d, Grads& g) {
+  const int64_t tokens = p.ids.elements(), width = p.table.extent(1);
+  const float* dy = d[0].data<float>();
+  const int32_t* ids = p.ids.data<int32_t>();
+  float* dtable = g.into(c, p.table).data<float>();
+  const auto run = STEMMA_AT_LEVEL(add_rows);
+  c.team->run_range(width, 128, [&](int64_t begin, int64_t end) {
+    run(ids, p.padding_id, dy, tokens, width, begin, end, dtable);
+  });
+}
+
+std::vector<OpCase> cases() {
+  return {{.name = "rows",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::real({11, n}), OpInput::indices({rows}, 0, 11)};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors { return {embedding(c, in[0], in[1])}; },
+           .timed = true}};
+}
+
+const Op<Embedding> kEmbedding{{.name = "embedding",
+                                .operands = {&Embedding::table},
+                                .constants = {&Embedding::ids},
+                                .results = {&Embedding::y},
+                                .define = define,
+                                .forward = {{"copy", forward}},
+                                .backward = {{"columns", backward}},
+                                .cases = cases}};
 
 }  // namespace
 
-Tensor embedding(Ctx& c, const Tensor& given, const Tensor& ids, int padding_id) {
-  check(given.rank() == 2 && ids.rank() == 1, "[embedding] a table ", given.shape().to_string(),
-        " and ids ", ids.shape().to_string(), "; they must be [V,C] and [T]");
-  const int64_t vocab = given.extent(0), width = given.extent(1), tokens = ids.elements();
+Tensor embedding(Ctx& c, const Tensor& table, const Tensor& given, int padding_id) {
+  check(table.rank() == 2 && given.rank() == 1, "[embedding] a table ", table.shape().to_string(),
+        " and ids ", given.shape().to_string(), "; they must be [V,C] and [T]");
+  const Tensor ids = contiguous(c, given);
   const int32_t* at = ids.data<int32_t>();
-  for (int64_t t = 0; t < tokens; ++t)
-    check(at[t] >= 0 && at[t] < vocab, "[embedding] id ", at[t], " at position ", t,
-          " is outside the table of ", vocab, " rows");
-  if (!rows::use_kernel(c, given)) return define(c, given, ids, padding_id);
-  const Tensor table = contiguous(c, given), y = Tensor::empty(c, {tokens, width});
-  const float* from = table.data<float>();
-  float* to = y.data<float>();
-  c.team->run_range(tokens, rows::grain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) std::copy_n(from + at[t] * width, width, to + t * width);
-  });
-  if (recording(c, {table}))
-    c.tape->record("embedding", {y},
-                   [table, ids, padding_id](Ctx& c, std::span<const Tensor> d, Grads& g) {
-                     const Tensor dy = contiguous(c, d[0]), dtable = g.into(c, table);
-                     const float* pdy = dy.data<float>();
-                     float* pdt = dtable.data<float>();
-                     const int32_t* at = ids.data<int32_t>();
-                     const auto run = STEMMA_AT_LEVEL(add_rows);
-                     c.team->run_range(dy.extent(1), 128, [&](int64_t begin, int64_t end) {
-                       run(at, padding_id, pdy, dy.extent(0), dy.extent(1), begin, end, pdt);
-                     });
-                   });
-  return y;
+  for (int64_t t = 0; t < ids.elements(); ++t)
+    check(at[t] >= 0 && at[t] < table.extent(0), "[embedding] id ", at[t], " at position ", t,
+          " is outside the table of ", table.extent(0), " rows");
+  return kEmbedding(c, {.table = table, .ids = ids, .padding_id = padding_id}).y;
 }
 
 }  // namespace stemma

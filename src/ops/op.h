@@ -18,6 +18,7 @@
 // Thread safety: ops may run on several threads, each with its own Ctx.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -67,8 +68,11 @@ struct OpDef {
   const char* name;
   std::vector<Tensor P::*> operands;        // may be left undefined in a call
   std::vector<Tensor P::*> constants = {};  // operands that take no gradient: indices, tables
+  std::vector<Tensor P::*> strided = {};    // operands of which kernels want only rows contiguous
   std::vector<Tensor P::*> results;
   std::vector<Tensor P::*> kept = {};  // the results that backward kernels read
+  // Whether anything but the operands (a Weight) needs a gradient.
+  bool (*needed)(const P& p, const Tape& tape) = nullptr;
   void (*define)(Ctx& c, P& p);
   std::vector<ForwardKernel<P>> forward = {};    // in order of preference
   std::vector<BackwardKernel<P>> backward = {};  // likewise
@@ -235,7 +239,7 @@ class Op final : public AnyOp {
     if (!c.tape) return false;
     for (Tensor P::*m : def_.operands)
       if (c.tape->needs(p.*m)) return true;
-    return false;
+    return def_.needed && def_.needed(p, *c.tape);
   }
 
   // Copies what is not contiguous; the tape of `c` follows the copy.
@@ -287,29 +291,21 @@ class Op final : public AnyOp {
       tell(c, Phase::backward, chosen, {d.begin(), d.end()}, collect(p, def_.operands), watch);
   }
 
-  // The gradient of the definition, run once more on a tape of its own. Operands get new handles,
-  // so that one tensor in two places gives two gradients.
+  // The gradient of the definition, run once more on a tape inside of the one that replays.
   void differentiate(Ctx& c, const P& p, std::span<const Tensor> d, Grads& g) const {
-    Tape tape;
+    Tape tape(g, true);
     Ctx taped = c;
     taped.tape = &tape;
     P again = p;
-    for (Tensor P::*m : def_.operands) {
-      if (!(p.*m)) continue;
-      again.*m = (p.*m).view((p.*m).shape(), (p.*m).strides());
-      if (g.wants(p.*m)) tape.watch(again.*m);
-    }
     hide_constants(again);
     def_.define(taped, again);
-    Tensors outputs, seeds;
+    std::array<Tensor, kMostResults> results, seeds;
     for (size_t i = 0; i < d.size(); ++i) {
-      if (!d[i] || !tape.needs(again.*def_.results[i])) continue;
-      outputs.push_back(again.*def_.results[i]);
-      seeds.push_back(d[i]);
+      if (!d[i] || !tape.owns(again.*def_.results[i])) continue;
+      results[i] = again.*def_.results[i];
+      seeds[i] = d[i];
     }
-    tape.backward(c, outputs, seeds);
-    for (Tensor P::*m : def_.operands)
-      if (const Tensor gradient = (p.*m) ? tape.grad(again.*m) : Tensor()) g.add(c, p.*m, gradient);
+    tape.backward(c, results, seeds);
   }
 
   static constexpr size_t kMostResults = 4;

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 
 namespace stemma {
 namespace {
@@ -81,36 +81,107 @@ Tensor greatest(Ctx& c, const Tensor& x, const std::vector<Segment>& all) {
   return parts.empty() ? Tensor::zeros(c, {0, x.extent(1)}, x.dtype()) : concat(c, parts, 0);
 }
 
+struct Pooled {
+  Tensor x;
+  std::vector<Segment> segments;
+  Pooling mode;
+  Tensor y = {};
+};
+
+void define_pool(Ctx& c, Pooled& p) {
+  const Tensor& x = p.x;
+  const std::vector<Segment>& all = p.segments;
+  const auto one = [](int32_t) { return 1.0; };
+  switch (p.mode) {
+    case Pooling::cls:
+      p.y = one_row_each(c, x, all, [](const Segment& s) { return s.begin; });
+      return;
+    case Pooling::last:
+      p.y = one_row_each(c, x, all, [](const Segment& s) { return s.end - 1; });
+      return;
+    case Pooling::max:
+      p.y = greatest(c, x, all);
+      return;
+    case Pooling::mean:
+      p.y = weighted_sum(c, x, all, one, [](int32_t n, double) { return n ? 1.0 / n : 0.0; });
+      return;
+    case Pooling::mean_sqrt_len:
+      p.y = weighted_sum(c, x, all, one,
+                         [](int32_t n, double) { return n ? 1 / std::sqrt(n) : 0.0; });
+      return;
+    case Pooling::weighted_mean:
+      p.y = weighted_sum(
+          c, x, all, [](int32_t place) { return place + 1.0; },
+          [](int32_t n, double total) { return n ? 1 / total : 0.0; });
+      return;
+  }
+}
+
+// Sequences of 0, 1, 3 and the remaining rows.
+OpCase pooling(std::string name, Pooling mode, const Ints& skip = {}) {
+  return {.name = std::move(name),
+          .inputs =
+              [](int64_t rows, int64_t n) {
+                return std::vector{OpInput::real({rows + 4, n})};
+              },
+          .run = [=](Ctx& c, const Tensors& in) -> Tensors {
+            const Ints start = {0, 0, 1, 4, static_cast<int32_t>(in[0].extent(0))};
+            return {pool(c, in[0], start, mode, skip)};
+          }};
+}
+
+std::vector<OpCase> pool_cases() {
+  const Ints skip = {0, 1, 1, 0};
+  return {pooling("cls", Pooling::cls),
+          pooling("mean", Pooling::mean),
+          pooling("max", Pooling::max),
+          pooling("mean_sqrt_len", Pooling::mean_sqrt_len),
+          pooling("weighted_mean", Pooling::weighted_mean),
+          pooling("last", Pooling::last),
+          pooling("cls_after_prompt", Pooling::cls, skip),
+          pooling("max_after_prompt", Pooling::max, skip),
+          pooling("weighted_mean_after_prompt", Pooling::weighted_mean, skip)};
+}
+
+const Op<Pooled> kPool{{.name = "pool",
+                        .operands = {&Pooled::x},
+                        .results = {&Pooled::y},
+                        .define = define_pool,
+                        .cases = pool_cases}};
+
+struct Normalized {
+  Tensor x;
+  Tensor y = {};
+};
+
+// The bound is inside the root, so that a row of zeros has a gradient (zero) and not NaN.
+void define_normalize(Ctx& c, Normalized& p) {
+  const Tensor squares = sum(c, square(c, p.x), -1);
+  const Tensor bounded = maximum(c, squares, Tensor::scalar(c, 1e-24, p.x.dtype()));
+  p.y = div(c, p.x, sqrt(c, bounded));
+}
+
+std::vector<OpCase> normalize_cases() {
+  return {{.name = "rows",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, n})};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors { return {normalize(c, in[0])}; }}};
+}
+
+const Op<Normalized> kNormalize{{.name = "normalize",
+                                 .operands = {&Normalized::x},
+                                 .results = {&Normalized::y},
+                                 .define = define_normalize,
+                                 .cases = normalize_cases}};
+
 }  // namespace
 
 Tensor pool(Ctx& c, const Tensor& x, const Ints& start, Pooling mode, const Ints& skip) {
-  const std::vector<Segment> all = segments(x, start, skip);
-  const auto one = [](int32_t) { return 1.0; };
-  switch (mode) {
-    case Pooling::cls:
-      return one_row_each(c, x, all, [](const Segment& s) { return s.begin; });
-    case Pooling::last:
-      return one_row_each(c, x, all, [](const Segment& s) { return s.end - 1; });
-    case Pooling::max:
-      return greatest(c, x, all);
-    case Pooling::mean:
-      return weighted_sum(c, x, all, one, [](int32_t n, double) { return n ? 1.0 / n : 0.0; });
-    case Pooling::mean_sqrt_len:
-      return weighted_sum(c, x, all, one,
-                          [](int32_t n, double) { return n ? 1 / std::sqrt(n) : 0.0; });
-    case Pooling::weighted_mean:
-      return weighted_sum(
-          c, x, all, [](int32_t place) { return place + 1.0; },
-          [](int32_t n, double total) { return n ? 1 / total : 0.0; });
-  }
-  return {};
+  return kPool(c, {.x = x, .segments = segments(x, start, skip), .mode = mode}).y;
 }
 
-Tensor normalize(Ctx& c, const Tensor& x) {
-  // The bound is inside the root, so that a row of zeros has a gradient (zero) and not NaN.
-  const Tensor squares = sum(c, square(c, x), -1);
-  const Tensor bounded = maximum(c, squares, Tensor::scalar(c, 1e-24, x.dtype()));
-  return div(c, x, sqrt(c, bounded));
-}
+Tensor normalize(Ctx& c, const Tensor& x) { return kNormalize(c, {.x = x}).y; }
 
 }  // namespace stemma

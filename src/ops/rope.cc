@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <numbers>
 
-#include "ops/primitives.h"
+#include "ops/op.h"
 #include "ops/rows.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -57,12 +57,17 @@ namespace {
 STEMMA_LEVELS(turn_halves);
 STEMMA_LEVELS(turn_neighbours);
 
-Tensor define(Ctx& c, const Tensor& x, const RopeTables& tables) {
-  const int64_t tokens = x.extent(0), heads = x.extent(1), half = tables.cos.extent(1);
-  const Tensor u = reshape(c, tables.cos, {tokens, 1, half});
-  const Tensor v = reshape(c, tables.sin, {tokens, 1, half});
-  Tensor turning = slice(c, x, 2, 0, 2 * half), a, b;
-  if (tables.interleaved) {
+struct Turn {
+  Tensor x, cos, sin;
+  bool interleaved;
+  Tensor y = {};
+};
+
+void define(Ctx& c, Turn& p) {
+  const int64_t tokens = p.x.extent(0), heads = p.x.extent(1), half = p.cos.extent(1);
+  const Tensor u = reshape(c, p.cos, {tokens, 1, half}), v = reshape(c, p.sin, {tokens, 1, half});
+  Tensor turning = slice(c, p.x, 2, 0, 2 * half), a, b;
+  if (p.interleaved) {
     turning = reshape(c, turning, {tokens, heads, half, 2});
     a = reshape(c, slice(c, turning, 3, 0, 1), {tokens, heads, half});
     b = reshape(c, slice(c, turning, 3, 1, 2), {tokens, heads, half});
@@ -71,42 +76,71 @@ Tensor define(Ctx& c, const Tensor& x, const RopeTables& tables) {
     b = slice(c, turning, 2, half, 2 * half);
   }
   Tensor first = sub(c, mul(c, a, u), mul(c, b, v)), second = add(c, mul(c, b, u), mul(c, a, v));
-  Tensor turned;
-  if (tables.interleaved) {
+  if (p.interleaved) {
     first = reshape(c, first, {tokens, heads, half, 1});
     second = reshape(c, second, {tokens, heads, half, 1});
-    turned = reshape(c, concat(c, {first, second}, 3), {tokens, heads, 2 * half});
+    p.y = reshape(c, concat(c, {first, second}, 3), {tokens, heads, 2 * half});
   } else {
-    turned = concat(c, {first, second}, 2);
+    p.y = concat(c, {first, second}, 2);
   }
-  if (x.extent(2) == 2 * half) return turned;
-  return concat(c, {turned, slice(c, x, 2, 2 * half, x.extent(2))}, 2);
+  if (p.x.extent(2) > 2 * half)
+    p.y = concat(c, {p.y, slice(c, p.x, 2, 2 * half, p.x.extent(2))}, 2);
 }
 
-// x as it is where each head is dense; tokens and heads may lie apart.
-Tensor each_head_dense(Ctx& c, const Tensor& x) {
-  return x.strides()[2] == 1 ? x : contiguous(c, x);
-}
-
-Tensor turn(Ctx& c, const Tensor& x, const RopeTables& tables, float sign) {
-  const int64_t heads = x.extent(1), size = x.extent(2), half = tables.cos.extent(1);
-  const int64_t token_stride = x.strides()[0], head_stride = x.strides()[1];
-  const Tensor y = Tensor::empty(c, x.shape());
-  const float *px = x.data<float>(), *pc = tables.cos.data<float>(), *ps = tables.sin.data<float>();
-  float* py = y.data<float>();
-  const auto head =
-      tables.interleaved ? STEMMA_AT_LEVEL(turn_neighbours) : STEMMA_AT_LEVEL(turn_halves);
-  c.team->run_range(x.extent(0), rows::grain(heads * size), [&](int64_t begin, int64_t end) {
+// x turned by sign * angle.
+Tensor turn(Ctx& c, const Turn& p, const Tensor& from, float sign) {
+  const int64_t heads = from.extent(1), size = from.extent(2), half = p.cos.extent(1);
+  const int64_t token_stride = from.strides()[0], head_stride = from.strides()[1];
+  const Tensor to = Tensor::empty(c, from.shape());
+  const float *x = from.data<float>(), *cos = p.cos.data<float>(), *sin = p.sin.data<float>();
+  float* y = to.data<float>();
+  const auto head = p.interleaved ? STEMMA_AT_LEVEL(turn_neighbours) : STEMMA_AT_LEVEL(turn_halves);
+  c.team->run_range(from.extent(0), rows::grain(heads * size), [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t)
       for (int64_t h = 0; h < heads; ++h) {
-        const float* from = px + t * token_stride + h * head_stride;
-        float* to = py + (t * heads + h) * size;
-        head(from, pc + t * half, ps + t * half, sign, half, to);
-        std::copy(from + 2 * half, from + size, to + 2 * half);
+        const float* in = x + t * token_stride + h * head_stride;
+        float* out = y + (t * heads + h) * size;
+        head(in, cos + t * half, sin + t * half, sign, half, out);
+        std::copy(in + 2 * half, in + size, out + 2 * half);
       }
   });
-  return y;
+  return to;
 }
+
+void forward(Ctx& c, Turn& p, bool) { p.y = turn(c, p, p.x, 1); }
+
+void backward(Ctx& c, const Turn& p, std::span<const Tensor> d, Grads& g) {
+  g.add(c, p.x, turn(c, p, d[0], -1));
+}
+
+// Two heads of 2n dimensions; `rest` more do not turn.
+OpCase turning(std::string name, bool interleaved, int64_t rest) {
+  return {.name = std::move(name),
+          .inputs =
+              [=](int64_t rows, int64_t n) {
+                const OpInput table = OpInput::constant({rows, n}).each_row();
+                return std::vector{OpInput::batch({rows, 2, 2 * n + rest}), table, table};
+              },
+          .run = [=](Ctx& c, const Tensors& in) -> Tensors {
+            return {rope(c, in[0], {in[1], in[2], interleaved})};
+          },
+          .timed = rest == 0};
+}
+
+std::vector<OpCase> cases() {
+  return {turning("halves", false, 0), turning("halves_partial", false, 5),
+          turning("interleaved", true, 0), turning("interleaved_partial", true, 5)};
+}
+
+const Op<Turn> kRope{{.name = "rope",
+                      .operands = {&Turn::x},
+                      .constants = {&Turn::cos, &Turn::sin},
+                      .strided = {&Turn::x},
+                      .results = {&Turn::y},
+                      .define = define,
+                      .forward = {{"rows", forward}},
+                      .backward = {{"rows", backward}},
+                      .cases = cases}};
 
 // 1 / theta^(2j / width), rounded to f32 where transformers rounds.
 std::vector<float> powers(const Rope& rope) {
@@ -222,24 +256,17 @@ RopeTables rope_tables(Ctx& c, const Rope& rope, const Ints& positions) {
   return tables;
 }
 
-Tensor rope(Ctx& c, const Tensor& given, const RopeTables& angles) {
-  check(given.rank() == 3, "[rope] x has shape ", given.shape().to_string(),
+Tensor rope(Ctx& c, const Tensor& x, const RopeTables& angles) {
+  check(x.rank() == 3, "[rope] x has shape ", x.shape().to_string(),
         "; it must be [tokens, heads, head size]");
   check(angles.cos.rank() == 2 && angles.sin.shape() == angles.cos.shape() &&
-            angles.cos.extent(0) == given.extent(0),
+            angles.cos.extent(0) == x.extent(0),
         "[rope] tables for ", angles.cos.shape().to_string(), " where x has ",
-        given.shape().to_string());
-  check(2 * angles.cos.extent(1) <= given.extent(2), "[rope] rotary width ",
-        2 * angles.cos.extent(1), " exceeds head size ", given.extent(2));
-  if (!rows::use_kernel(c, given)) return define(c, given, angles);
-  const Tensor x = each_head_dense(c, given);
-  const RopeTables tables{contiguous(c, angles.cos), contiguous(c, angles.sin), angles.interleaved};
-  const Tensor y = turn(c, x, tables, 1);
-  if (recording(c, {x}))
-    c.tape->record("rope", {y}, [x, tables](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      g.add(c, x, turn(c, each_head_dense(c, d[0]), tables, -1));
-    });
-  return y;
+        x.shape().to_string());
+  check(2 * angles.cos.extent(1) <= x.extent(2), "[rope] rotary width ", 2 * angles.cos.extent(1),
+        " exceeds head size ", x.extent(2));
+  return kRope(c, {.x = x, .cos = angles.cos, .sin = angles.sin, .interleaved = angles.interleaved})
+      .y;
 }
 
 }  // namespace stemma

@@ -5,15 +5,6 @@
 namespace stemma::ops_test {
 namespace {
 
-const Case kCases[] = {
-    {"embedding",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::real({7, n}), Input::indices({rows}, 0, 7)};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors { return {embedding(c, in[0], in[1])}; }},
-};
-INSTANTIATE_TEST_SUITE_P(Embedding, Op, testing::ValuesIn(kCases), case_name);
-
 TEST(Embedding, PaddingTakesNoGradient) {
   Team team(1);
   Pool pool;

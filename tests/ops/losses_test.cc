@@ -5,56 +5,9 @@
 #include "base/rng.h"
 #include "driver.h"
 #include "ops/cross_entropy.h"
-#include "ops/kept_weight.h"
 
 namespace stemma::ops_test {
 namespace {
-
-Input unit(Shape shape, bool grad) {
-  Input x = Input::batch(shape);
-  x.low = 0, x.high = 1, x.grad = grad;
-  return x;
-}
-
-const Case kCases[] = {
-    // Labels from -3: some rows are not counted.
-    {"cross_entropy",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, n}), Input::indices({rows}, -3, n)};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors { return {cross_entropy(c, in[0], in[1])}; }, 1},
-    {"linear_cross_entropy",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, 6}), Input::real({n, 6}), Input::real({n}),
-                          Input::indices({rows}, -3, n)};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors {
-       return {linear_cross_entropy(c, in[0], kept_weight({{in[1], in[2]}}), in[3])};
-     },
-     1},
-    {"linear_cross_entropy_without_bias",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, 6}), Input::real({n, 6}),
-                          Input::indices({rows}, -3, n)};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors {
-       return {linear_cross_entropy(c, in[0], kept_weight({{in[1], {}}}), in[2])};
-     },
-     1},
-    {"binary_cross_entropy",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, n}), unit({rows, n}, false)};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors {
-       return {binary_cross_entropy_with_logits(c, in[0], in[1])};
-     }},
-    {"squared_error",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, n}), Input::batch({rows, n})};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors { return {squared_error(c, in[0], in[1])}; }},
-};
-INSTANTIATE_TEST_SUITE_P(Losses, Op, testing::ValuesIn(kCases), case_name);
 
 TEST(CrossEntropy, RefusesALabelBeyondTheClasses) {
   Team team(1);

@@ -7,36 +7,6 @@
 namespace stemma::ops_test {
 namespace {
 
-// Sequences of 0, 1, 3 and the remaining rows.
-Case pooling(std::string name, Pooling mode, bool skip) {
-  return {name,
-          [](int64_t rows, int64_t n) {
-            return std::vector{Input::real({rows + 4, n})};
-          },
-          [=](Ctx& c, const Tensors& in) -> Tensors {
-            const Ints start = {0, 0, 1, 4, static_cast<int32_t>(in[0].extent(0))};
-            return {pool(c, in[0], start, mode, skip ? Ints{0, 1, 1, 0} : Ints{})};
-          }};
-}
-
-const Case kCases[] = {
-    pooling("cls", Pooling::cls, false),
-    pooling("mean", Pooling::mean, false),
-    pooling("max", Pooling::max, false),
-    pooling("mean_sqrt_len", Pooling::mean_sqrt_len, false),
-    pooling("weighted_mean", Pooling::weighted_mean, false),
-    pooling("last", Pooling::last, false),
-    pooling("cls_after_prompt", Pooling::cls, true),
-    pooling("max_after_prompt", Pooling::max, true),
-    pooling("weighted_mean_after_prompt", Pooling::weighted_mean, true),
-    {"normalize",
-     [](int64_t rows, int64_t n) {
-       return std::vector{Input::batch({rows, n})};
-     },
-     [](Ctx& c, const Tensors& in) -> Tensors { return {normalize(c, in[0])}; }},
-};
-INSTANTIATE_TEST_SUITE_P(Pooling, Op, testing::ValuesIn(kCases), case_name);
-
 struct Fixture : testing::Test {
   Team team{1};
   Pool buffers;

@@ -7,28 +7,6 @@
 namespace stemma::ops_test {
 namespace {
 
-// Heads of 2 n turning dimensions and `rest` more.
-Case turning(std::string name, bool interleaved, int64_t rest) {
-  return {name,
-          [=](int64_t rows, int64_t n) {
-            Input cos = Input::batch({rows, n}), sin = cos;
-            cos.grad = sin.grad = false;
-            return std::vector{Input::batch({rows, 2, 2 * n + rest}), cos, sin};
-          },
-          [=](Ctx& c, const Tensors& in) -> Tensors {
-            return {rope(c, in[0], {in[1], in[2], interleaved})};
-          },
-          1};
-}
-
-const Case kCases[] = {
-    turning("rope", false, 0),
-    turning("rope_partial", false, 6),
-    turning("rope_interleaved", true, 0),
-    turning("rope_interleaved_partial", true, 5),
-};
-INSTANTIATE_TEST_SUITE_P(Rope, Op, testing::ValuesIn(kCases), case_name);
-
 // inv_freq of transformers' LlamaRotaryEmbedding, every fifth of 32.
 struct Reference {
   Rope rope;

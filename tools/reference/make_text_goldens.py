@@ -5,6 +5,7 @@
 
 encode.json     small tokenizers of every kind, and what they make of texts written for the purpose
 sweep.json      checksums over all code points, one for each component and alone and in context
+lengths.json    truncation with every option, and padding, of the small tokenizers
 regex.json      split patterns and the pieces they cut
 train.json      merges of the byte-level BPE trainer
 published.json  checksums of ids and offsets for published vocabularies; only with DATA, the folder
@@ -321,6 +322,45 @@ def make_encode():
     write("encode.json", lines)
 
 
+LENGTHS = ["The lamp had to burn until morning, he wrote", "lamp of 1987!", "a", ""]
+LENGTH_TOKENIZERS = ["bert_uncased", "roberta", "llama3", "t5"]
+
+
+def make_lengths():
+    lines = [{"texts": LENGTHS}]
+    for name, t in tokenizers():
+        if name not in LENGTH_TOKENIZERS:
+            continue
+        line = {"name": name, "truncated": [], "padded": []}
+        for pair in (None, LENGTHS[1]):
+            for strategy in ("longest_first", "only_first", "only_second"):
+                for direction in ("left", "right"):
+                    for max_length, stride in ((8, 0), (13, 2), (24, 1)):
+                        t.enable_truncation(max_length, stride=stride, strategy=strategy,
+                                            direction=direction)
+                        for special in (True, False):
+                            try:
+                                e = t.encode(LENGTHS[0], pair, add_special_tokens=special)
+                            except BaseException:
+                                line["truncated"].append(None)
+                                continue
+                            line["truncated"].append([everything(x) for x in [e] + e.overflowing])
+        t.no_truncation()
+        for direction in ("left", "right"):
+            for length, multiple in ((None, None), (None, 8), (5, None), (30, 7)):
+                t.enable_padding(direction=direction, pad_id=3, pad_type_id=2, pad_token="x",
+                                 length=length, pad_to_multiple_of=multiple)
+                line["padded"].append([everything(e) + [e.attention_mask]
+                                       for e in t.encode_batch(LENGTHS)])
+        t.no_padding()
+        lines.append(line)
+    write("lengths.json", lines)
+
+
+def everything(e):
+    return encoded(e) + [[-1 if w is None else w for w in e.word_ids]]
+
+
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 CLASSES = [r"\p{L}", r"\p{N}", r"\p{M}", r"\p{P}", r"\p{S}", r"\p{Z}", r"\p{C}", r"\p{Lu}", r"\p{Ll}",
            r"\p{Lt}", r"\p{Lm}", r"\p{Lo}", r"\p{Mn}", r"\p{Nd}", r"\p{Sc}", r"\p{Han}", r"\s", r"\w",
@@ -441,6 +481,7 @@ def make_published(data):
 
 GOLDEN.mkdir(parents=True, exist_ok=True)
 make_encode()
+make_lengths()
 make_sweep()
 make_regex()
 make_train()

@@ -168,7 +168,8 @@ std::vector<float> Embedder::embed(Ctx& c, std::span<const std::string> texts,
                                    const std::function<void(size_t)>& progress) const {
   std::vector<Encoding> encoded(texts.size());
   EncodeOptions options;
-  options.max_length = max_length_;
+  options.truncation.max_length = max_length_;
+  options.offsets = false;
   c.team->run_range(static_cast<int64_t>(texts.size()), 64, [&](int64_t begin, int64_t end) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
       encoded[i] = tokenizer_.encode(prepared(texts[i]), options);

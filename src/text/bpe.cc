@@ -1,6 +1,8 @@
 // Byte-pair encoding: a piece starts as single characters; of all neighbours that a merge joins,
 // the pair of lowest rank (the leftmost of several) is joined, until none is left.
 // Byte-level vocabularies are matched on the bytes themselves, without writing out their image.
+// With dropout (BPE-dropout, Provilkov et al. 2020, as the reference does it) each merge that is up
+// is passed over with the given probability, until the next one that is not.
 #include <algorithm>
 #include <array>
 #include <queue>
@@ -8,7 +10,6 @@
 #include "base/error.h"
 #include "text/byte_level.h"
 #include "text/model.h"
-#include "text/word_cache.h"
 
 namespace stemma {
 namespace {
@@ -58,15 +59,16 @@ class MergeTable {
   std::vector<Slot> slots_;
 };
 
+constexpr std::string_view kMetaspace = "\u2581";
 constexpr uint32_t kNoMerge = ~0u;
 constexpr size_t kLongWord = 96;  // symbols from which a heap beats looking at all pairs
 
 // Joins neighbours in a short word, looking at all ranks each time.
-void merge_short(const MergeTable& merges, std::vector<WordToken>& word, size_t first) {
+void merge_short(const MergeTable& merges, std::vector<WordToken>& word) {
   std::array<uint32_t, kLongWord> ranks;  // of the symbol and the one behind it
   std::array<int32_t, kLongWord> joined;
-  WordToken* symbols = word.data() + first;
-  size_t n = word.size() - first;
+  WordToken* symbols = word.data();
+  size_t n = word.size();
   const auto rate = [&](size_t i) {
     const auto* merge = i + 1 < n ? merges.find(symbols[i].id, symbols[i + 1].id) : nullptr;
     ranks[i] = merge != nullptr ? merge->rank : kNoMerge;
@@ -84,11 +86,13 @@ void merge_short(const MergeTable& merges, std::vector<WordToken>& word, size_t 
     rate(best);
     if (best > 0) rate(best - 1);
   }
-  word.resize(first + n);
+  word.resize(n);
 }
 
-// The same with a heap over a linked list: n log n for words of any length.
-void merge_long(const MergeTable& merges, std::vector<WordToken>& word, size_t first) {
+// The same with a heap over a linked list: n log n for words of any length. A merge for which
+// drop() holds is put back behind the next one that is made.
+template <class Drop>
+void merge_long(const MergeTable& merges, std::vector<WordToken>& word, Drop drop) {
   struct Candidate {
     uint32_t rank;
     uint32_t at;  // of the left symbol
@@ -97,10 +101,11 @@ void merge_long(const MergeTable& merges, std::vector<WordToken>& word, size_t f
       return rank != other.rank ? rank > other.rank : at > other.at;
     }
   };
-  const auto n = static_cast<uint32_t>(word.size() - first);
-  WordToken* symbols = word.data() + first;  // length 0: joined to the one before
+  const auto n = static_cast<uint32_t>(word.size());
+  WordToken* symbols = word.data();  // length 0: joined to the one before
   std::vector<uint32_t> next(n), previous(n);
   std::priority_queue<Candidate> queue;
+  std::vector<Candidate> dropped;
   const auto offer = [&](uint32_t left, uint32_t right) {
     if (const auto* merge = merges.find(symbols[left].id, symbols[right].id))
       queue.push({merge->rank, left, merge->id});
@@ -113,6 +118,12 @@ void merge_long(const MergeTable& merges, std::vector<WordToken>& word, size_t f
   while (!queue.empty()) {
     const Candidate top = queue.top();
     queue.pop();
+    if (drop()) {
+      dropped.push_back(top);
+      continue;
+    }
+    for (const Candidate& candidate : dropped) queue.push(candidate);
+    dropped.clear();
     const uint32_t right = next[top.at];
     if (symbols[top.at].length == 0 || right == n) continue;
     const auto* merge = merges.find(symbols[top.at].id, symbols[right].id);
@@ -126,9 +137,7 @@ void merge_long(const MergeTable& merges, std::vector<WordToken>& word, size_t f
     }
     if (top.at > 0) offer(previous[top.at], top.at);
   }
-  word.erase(std::remove_if(word.begin() + first, word.end(),
-                            [](const WordToken& symbol) { return symbol.length == 0; }),
-             word.end());
+  std::erase_if(word, [](const WordToken& symbol) { return symbol.length == 0; });
 }
 
 class Bpe : public Model {
@@ -136,8 +145,10 @@ class Bpe : public Model {
   Bpe(Vocab vocab, const Merges& merges, const BpeOptions& options, std::string_view where)
       : options_(options), where_(where), merges_(merges.size()) {
     vocab_ = std::move(vocab);
+    dropout_ = options_.dropout;
     read_merges(merges);
     if (options_.unk_token) unk_ = vocab_.find(*options_.unk_token);
+    fallback_.fill(-1);
     if (options_.byte_fallback) {
       constexpr char kHex[] = "0123456789ABCDEF";
       for (int b = 0; b < 256; ++b)
@@ -150,27 +161,7 @@ class Bpe : public Model {
       reads_bytes_ &= bytes_[b] >= 0;
     }
     if (reads_bytes_ && options_.ignore_merges) collect_byte_words();
-  }
-
-  void encode(PreTokens& text, size_t limit, std::vector<ModelToken>& out) const override {
-    if (!reads_bytes_) text.write_image();
-    const bool bytes = text.byte_level;
-    WordCache cache;
-    for (const Piece& piece : text.pieces) {
-      if (out.size() >= limit) return;
-      if (piece.token >= 0) {
-        out.push_back({piece.token, piece.begin, piece.end, true});
-        continue;
-      }
-      const auto [begin, end] = cache.get(
-          text.of(piece),
-          [&](std::string_view word, std::vector<WordToken>& tokens) { cut(word, bytes, tokens); });
-      uint32_t at = piece.begin;
-      for (auto token = begin; token != end; ++token) {
-        out.push_back({token->id, at, at + token->length, false});
-        at += token->length;
-      }
-    }
+    if (may_cut_before(kMetaspace, merges)) boundary_ = kMetaspace;
   }
 
  private:
@@ -199,24 +190,48 @@ class Bpe : public Model {
         byte_words_.add(bytes, id, where_);
   }
 
-  void cut(std::string_view word, bool bytes, std::vector<WordToken>& out) const {
+  // Whether words may be cut before this character where none stands in front of it: it is a token
+  // of its own, no merge joins something else with what begins with it, and no character is dropped
+  // (the reference then shifts offsets to the word's end). Vocabularies without a pre-tokenizer take
+  // a whole text as one word.
+  bool may_cut_before(std::string_view character, const Merges& merges) const {
+    if (!options_.prefix.empty() || !options_.suffix.empty() || options_.ignore_merges)
+      return false;
+    const bool drops = !options_.unk_token && std::ranges::find(fallback_, -1) != fallback_.end();
+    if (drops || vocab_.find(character) < 0) return false;
+    return std::none_of(merges.begin(), merges.end(), [&](const auto& merge) {
+      return !merge.first.ends_with(character) && merge.second.starts_with(character);
+    });
+  }
+
+  void cut(std::string_view word, bool bytes, ModelScratch& scratch) const override {
+    std::vector<WordToken>& out = scratch.tokens;
     if (options_.ignore_merges) {
       const int32_t id = (bytes ? byte_words_ : vocab_).find(word);
       if (id >= 0) return out.push_back({id, static_cast<uint32_t>(word.size())});
     }
-    const size_t first = out.size();
-    if (bytes) {
-      for (const char b : word) out.push_back({bytes_[static_cast<uint8_t>(b)], 1});
-    } else {
-      cut_characters(word, out);
-    }
-    if (out.size() - first <= kLongWord)
-      merge_short(merges_, out, first);
+    cut_symbols(word, bytes, out);
+    if (out.size() <= kLongWord)
+      merge_short(merges_, out);
     else
-      merge_long(merges_, out, first);
+      merge_long(merges_, out, [] { return false; });
   }
 
-  // The first symbols of a word: characters, or what stands for those that have no token. A pending
+  void cut_with_dropout(std::string_view word, bool bytes, const Dropout& dropout,
+                        ModelScratch& scratch) const override {
+    cut_symbols(word, bytes, scratch.tokens);
+    uint64_t draws = 0;
+    merge_long(merges_, scratch.tokens,
+               [&] { return dropout.key.uniform(draws++) < dropout.probability; });
+  }
+
+  // The first symbols of a word.
+  void cut_symbols(std::string_view word, bool bytes, std::vector<WordToken>& out) const {
+    if (!bytes) return cut_characters(word, out);
+    for (const char b : word) out.push_back({bytes_[static_cast<uint8_t>(b)], 1});
+  }
+
+  // Characters, or what stands for those that have no token. A pending
   // unknown is flushed only by a known character, so bytes of a fallback come before it: the
   // reference's order.
   void cut_characters(std::string_view word, std::vector<WordToken>& out) const {
@@ -262,7 +277,6 @@ class Bpe : public Model {
   MergeTable merges_;
   int32_t unk_ = -1;
   std::array<int32_t, 256> bytes_{}, fallback_{};
-  bool reads_bytes_;
   Vocab byte_words_;
 };
 

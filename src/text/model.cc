@@ -1,5 +1,7 @@
 #include "text/model.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "text/serde_number.h"
 
@@ -34,9 +36,10 @@ Merges parse_merges(const Json& json, std::string_view where) {
 }
 
 std::unique_ptr<Model> parse_bpe(const Json& json, std::string_view where) {
-  if (json.get("dropout", 0.0) != 0.0)
-    fail(Code::kUnsupported, "[", where, "] BPE dropout is not built; null turns it off");
   BpeOptions options;
+  options.dropout = json.get("dropout", 0.0);
+  check(options.dropout >= 0 && options.dropout <= 1, "[", where, "] dropout ", options.dropout,
+        " is not in 0..1");
   if (const Json* unk = json.find("unk_token"); unk != nullptr && !unk->is_null())
     options.unk_token = unk->as_string();
   options.prefix = json.get("continuing_subword_prefix", "");
@@ -66,7 +69,108 @@ std::unique_ptr<Model> parse_unigram(const Json& json, std::string_view where) {
   return make_unigram(tokens, options, where);
 }
 
+// Where the tokens go: with their places, or only the ids.
+struct PlacedTokens {
+  std::vector<ModelToken>& out;
+  uint32_t piece = 0;
+  void add(int32_t id, uint32_t begin, uint32_t end) { out.push_back({id, begin, end, piece}); }
+};
+struct BareIds {
+  std::vector<int32_t>& out;
+  uint32_t piece = 0;
+  void add(int32_t id, uint32_t, uint32_t) { out.push_back(id); }
+};
+
+// Adds tokens that lie one behind the other.
+template <class Out>
+class Sequel {
+ public:
+  Sequel(Out& out, uint32_t begin) : out_(out), from_(begin), to_(begin) {}
+  void add(int32_t id, uint32_t length) {
+    if (length > 0) {
+      from_ = to_;
+      to_ += length;
+    }
+    out_.add(id, from_, to_);
+  }
+
+ private:
+  Out& out_;
+  uint32_t from_, to_;
+};
+
 }  // namespace
+
+void Model::cut_with_dropout(std::string_view word, bool bytes, const Dropout&,
+                             ModelScratch& scratch) const {
+  cut(word, bytes, scratch);
+}
+
+template <class Out>
+void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, ModelScratch& scratch,
+                        Out& out) const {
+  const std::string_view word = text.text.substr(begin, end - begin);
+  Sequel tokens(out, begin);
+  WordCache::Slot* slot = nullptr;
+  WordCache::Key key{};
+  if (word.size() <= WordCache::kMaxBytes) {
+    key = WordCache::key_of(word, text.text.size() - begin);
+    slot = &scratch.cache.slot(key);
+    if (slot->key == key) {
+      for (const uint32_t token : slot->tokens) {
+        if (token == WordCache::kNone) return;
+        tokens.add(static_cast<int32_t>(token & kMaxTokenId), token >> 24);
+      }
+      return;
+    }
+  }
+  scratch.tokens.clear();
+  cut(word, text.byte_level, scratch);
+  if (slot != nullptr) WordCache::put(*slot, key, scratch.tokens);
+  for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
+}
+
+// The end of the word that begins at `begin`: the next boundary, or the piece's end.
+uint32_t Model::word_end(std::string_view text, uint32_t begin, uint32_t end) const {
+  if (boundary_.empty()) return end;
+  size_t at = begin;
+  while (at < end && text.substr(at, boundary_.size()) == boundary_) at += boundary_.size();
+  return static_cast<uint32_t>(std::min<size_t>(text.find(boundary_, at), end));
+}
+
+template <class Out>
+void Model::encode_pieces(PreTokens& text, size_t limit, const Dropout& dropout,
+                          ModelScratch& scratch, Out out) const {
+  if (!reads_bytes_) text.write_image();
+  for (const Piece& piece : text.pieces) {
+    if (out.out.size() >= limit) return;
+    if (piece.token >= 0) {
+      out.add(piece.token, piece.begin, piece.end);
+    } else if (dropout.probability > 0) {
+      const Dropout here{dropout.probability, dropout.key.at(piece.begin)};
+      scratch.tokens.clear();
+      cut_with_dropout(text.of(piece), text.byte_level, here, scratch);
+      Sequel tokens(out, piece.begin);
+      for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
+    } else {
+      for (uint32_t begin = piece.begin, end; begin < piece.end; begin = end) {
+        end = word_end(text.text, begin, piece.end);
+        encode_word(text, begin, end, scratch, out);
+      }
+    }
+    ++out.piece;
+  }
+}
+
+void Model::encode(PreTokens& text, size_t limit, const Dropout& dropout, ModelScratch& scratch,
+                   std::vector<ModelToken>& out) const {
+  encode_pieces(text, limit, dropout, scratch, PlacedTokens{out});
+}
+
+void Model::encode_ids(PreTokens& text, size_t limit, const Dropout& dropout, ModelScratch& scratch,
+                       std::vector<int32_t>& out) const {
+  encode_pieces(text, limit, dropout, scratch, BareIds{out});
+}
 
 std::unique_ptr<Model> parse_model(const Json& json, std::string_view where) {
   // Old files leave the type out; the reference then takes the first model whose keys are there.

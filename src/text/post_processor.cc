@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <type_traits>
 
 #include "base/error.h"
 #include "text/vocab.h"
@@ -21,6 +22,7 @@ void append_special(Encoding& encoding, int32_t id, int32_t type) {
   encoding.ids.push_back(id);
   encoding.type_ids.push_back(type);
   encoding.offsets.emplace_back(0, 0);
+  encoding.word_ids.push_back(-1);
   encoding.special.push_back(1);
 }
 
@@ -87,7 +89,8 @@ class Roberta : public PostProcessor {
   bool trims_offsets() const override { return trim_; }
   void apply(std::vector<Draft>& drafts, bool special_tokens) const override {
     if (trim_) trim_offsets(drafts, add_prefix_space_);
-    for (Draft& draft : drafts) set_type(draft.encoding, 0);
+    for (Draft& draft : drafts)
+      if (special_tokens || !draft.cut_off) set_type(draft.encoding, 0);
     if (!special_tokens) return;
     std::vector<Draft> out;
     for (size_t i = 0; i < drafts.size(); ++i) {
@@ -138,7 +141,7 @@ class Template : public PostProcessor {
     for (const Part& part : drafts.size() == 2 ? pair_ : single_) {
       if (part.sequence) {
         Draft draft = drafts[*part.sequence];  // a template may name one twice
-        set_type(draft.encoding, part.type);
+        if (!draft.cut_off) set_type(draft.encoding, part.type);
         out.push_back(std::move(draft));
       } else if (special_tokens) {
         for (const int32_t id : part.ids) out.push_back(special_draft(id, part.type));
@@ -212,6 +215,22 @@ class Sequence : public PostProcessor {
 };
 
 }  // namespace
+
+Draft slice(const Draft& draft, const Window& window) {
+  const auto part = [&](const auto& list) {
+    using List = std::remove_cvref_t<decltype(list)>;
+    return list.empty() ? List() : List(list.begin() + window.begin, list.begin() + window.end);
+  };
+  const Encoding& all = draft.encoding;
+  Draft out;
+  out.encoding.ids = part(all.ids);
+  out.encoding.type_ids = part(all.type_ids);
+  out.encoding.offsets = part(all.offsets);
+  out.encoding.word_ids = part(all.word_ids);
+  out.encoding.special = part(all.special);
+  out.spaces = part(draft.spaces);
+  return out;
+}
 
 std::unique_ptr<PostProcessor> parse_post_processor(const Json& json, std::string_view where) {
   const std::string& type = json.at("type").as_string();

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "text/tokenizer.h"
+#include "text/encoding.h"
 
 namespace stemma {
 
@@ -21,7 +21,13 @@ struct Draft {
     uint32_t leading, trailing;
   };
   std::vector<Spaces> spaces;
+  // A window that truncation cut off: templates leave its type ids at the sequence's number, as the
+  // reference does.
+  bool cut_off = false;
 };
+
+// Some of its tokens. Drafts without offsets (or spaces) stay without.
+Draft slice(const Draft& draft, const Window& window);
 
 class PostProcessor {
  public:

@@ -31,6 +31,15 @@ struct PreTokens {
   PreTokens(const PreTokens&) = delete;
   PreTokens& operator=(const PreTokens&) = delete;
 
+  // Empty again, with its memory kept.
+  void clear() {
+    text = {};
+    owned.clear();
+    align.clear();
+    pieces.clear();
+    aligned = byte_level = false;
+  }
+
   std::string_view of(const Piece& piece) const {
     return text.substr(piece.begin, piece.end - piece.begin);
   }

@@ -61,6 +61,8 @@ Tokenizer::Impl::Impl(const Json& json, std::string_view place) : where(place), 
   part("post_processor", [&](const Json& j) { post_processor = parse_post_processor(j, where); });
   part("decoder", [&](const Json& j) { decoder = parse_decoder(j, where); });
   check(model != nullptr, "[", where, "] has no model");
+  part("truncation", [&](const Json& j) { read_truncation(j); });
+  part("padding", [&](const Json& j) { read_padding(j); });
   part("added_tokens", [&](const Json& j) {
     std::vector<AddedToken> tokens;
     for (const Json& token : j.items()) tokens.push_back(parse_added_token(token));
@@ -84,10 +86,58 @@ void Tokenizer::Impl::read_roles(const Json& names) {
   role("pad_token", special.pad);
   role("cls_token", special.cls);
   role("mask_token", special.mask);
+  if (special.pad) padding.id = *special.pad;
+}
+
+namespace {
+
+// The number of a key that may be absent, in 0..2^31-1.
+int count_of(const Json& json, std::string_view key, std::string_view where) {
+  const int64_t value = json.get(key, 0);
+  check(value >= 0 && value <= std::numeric_limits<int>::max(), "[", where, "] ", key, " is ",
+        value);
+  return static_cast<int>(value);
+}
+
+Side parse_side(std::string_view name, std::string_view where) {
+  if (name == "left" || name == "Left") return Side::left;
+  check(name == "right" || name == "Right", "[", where, "] the side '", name,
+        "' is neither left nor right");
+  return Side::right;
+}
+
+}  // namespace
+
+void Tokenizer::Impl::read_truncation(const Json& json) {
+  truncation.max_length = count_of(json, "max_length", where);
+  truncation.stride = count_of(json, "stride", where);
+  truncation.side = parse_side(json.get("direction", "Right"), where);
+  const std::string strategy = json.get("strategy", "LongestFirst");
+  using Strategy = Truncation::Strategy;
+  truncation.strategy = strategy == "OnlyFirst"    ? Strategy::only_first
+                        : strategy == "OnlySecond" ? Strategy::only_second
+                                                   : Strategy::longest_first;
+  check(truncation.strategy != Strategy::longest_first || strategy == "LongestFirst", "[", where,
+        "] truncation strategy ", strategy, " is none of LongestFirst, OnlyFirst, OnlySecond");
+}
+
+void Tokenizer::Impl::read_padding(const Json& json) {
+  const Json& strategy = json.at("strategy");  // "BatchLongest" or {"Fixed": n}
+  if (strategy.is_object()) padding.length = count_of(strategy, "Fixed", where);
+  padding.multiple_of = count_of(json, "pad_to_multiple_of", where);
+  padding.side = parse_side(json.get("direction", "Right"), where);
+  padding.id = count_of(json, "pad_id", where);
+  padding.type_id = count_of(json, "pad_type_id", where);
 }
 
 void Tokenizer::Impl::read_config(const Json& config) {
   read_roles(config);
+  if (config.has("truncation_side"))
+    truncation.side = parse_side(config.get("truncation_side", "right"), where);
+  if (config.has("padding_side"))
+    padding.side = parse_side(config.get("padding_side", "right"), where);
+  if (config.has("pad_token_type_id"))
+    padding.type_id = count_of(config, "pad_token_type_id", where);
   // Files without a limit hold numbers such as 1e30.
   const Json& length = member(config, "model_max_length");
   if (!length.is_number()) return;
@@ -101,8 +151,9 @@ const std::string* Tokenizer::Impl::token(int32_t id) const {
 }
 
 Draft::Spaces Tokenizer::Impl::spaces(const ModelToken& token, const PreTokens& text) const {
-  const std::string_view view = token.added ? text.text.substr(token.begin, token.end - token.begin)
-                                            : std::string_view(*model->vocab().token(token.id));
+  const Piece& piece = text.pieces[token.piece];
+  const std::string_view view =
+      piece.token >= 0 ? text.of(piece) : std::string_view(*model->vocab().token(token.id));
   const auto is_space = [](char32_t c) {
     return unicode::is_whitespace(c) || c == byte_level_char(' ');
   };
@@ -122,71 +173,58 @@ Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit,
     check(repaired.size() < size_t{1} << 31, "[tokenizer] the text is too long and not UTF-8");
     raw = repaired;
   }
-  PreTokens text;
+  const ScratchLease scratch(*this);
+  PreTokens& text = scratch->text;
+  text.clear();
   added.cut(raw, normalizer.get(), options.accept_added, text);
   if (pre_tokenizer != nullptr) pre_tokenizer->apply(text);
-  std::vector<ModelToken> tokens;
-  tokens.reserve(std::min(limit, text.text.size() / 4 + 4));
-  model->encode(text, limit, tokens);
 
   Draft draft;
   Encoding& encoding = draft.encoding;
+  if (!options.offsets) {
+    encoding.ids.reserve(std::min(limit, text.pieces.size() * 3 / 2 + 8));
+    model->encode_ids(text, limit, options.dropout, scratch->model, encoding.ids);
+    encoding.special.assign(encoding.ids.size(), 0);
+    return draft;
+  }
+  std::vector<ModelToken>& tokens = scratch->tokens;
+  tokens.clear();
+  model->encode(text, limit, options.dropout, scratch->model, tokens);
   encoding.ids.reserve(tokens.size());
-  for (const ModelToken& token : tokens) encoding.ids.push_back(token.id);
-  encoding.type_ids.assign(tokens.size(), 0);
-  encoding.special.assign(tokens.size(), 0);
-  if (!options.offsets) return draft;
   encoding.offsets.reserve(tokens.size());
+  encoding.word_ids.reserve(tokens.size());
   CodePointCounter begins(raw), ends(raw);
   for (const ModelToken& token : tokens) {
     const TextSpan span = text.original(token.begin, token.end);
+    encoding.ids.push_back(token.id);
     encoding.offsets.emplace_back(begins.at(span.begin), ends.at(span.end));
+    encoding.word_ids.push_back(static_cast<int32_t>(token.piece));
   }
+  encoding.special.assign(tokens.size(), 0);
   if (post_processor != nullptr && post_processor->trims_offsets())
     for (const ModelToken& token : tokens) draft.spaces.push_back(spaces(token, text));
   return draft;
 }
 
-// Cuts the ends off so that all of it, special tokens included, has max_length tokens.
-void Tokenizer::Impl::truncate(std::vector<Draft>& drafts, int max_length,
-                               bool special_tokens) const {
-  const bool pair = drafts.size() == 2;
-  const int added_tokens =
-      special_tokens && post_processor != nullptr ? post_processor->added(pair) : 0;
-  check(max_length >= added_tokens, "[tokenizer] a length of ", max_length, " has no room for the ",
-        added_tokens, " special tokens");
-  const auto room = static_cast<size_t>(max_length - added_tokens);
-  size_t first = drafts[0].encoding.ids.size(), second = pair ? drafts[1].encoding.ids.size() : 0;
-  if (first + second <= room) return;
-  if (!pair) {
-    first = room;
-  } else {
-    // The shorter one stays whole as long as the longer one is not cut below it.
-    size_t shorter = std::min(first, second);
-    size_t longer = shorter > room ? shorter : std::max(shorter, room - shorter);
-    if (shorter + longer > room) {
-      shorter = room / 2;
-      longer = shorter + room % 2;
-    }
-    const bool swapped = first > second;
-    first = swapped ? longer : shorter;
-    second = swapped ? shorter : longer;
-  }
-  const auto cut = [](Draft& draft, size_t size) {
-    const auto shorten = [size](auto& list) { list.resize(std::min(list.size(), size)); };
-    shorten(draft.encoding.ids);
-    shorten(draft.encoding.type_ids);
-    shorten(draft.encoding.offsets);
-    shorten(draft.encoding.special);
-    shorten(draft.spaces);
-  };
-  cut(drafts[0], first);
-  if (pair) cut(drafts[1], second);
+std::unique_ptr<Tokenizer::Impl::Scratch> Tokenizer::Impl::take_scratch() const {
+  const std::lock_guard lock(scratch_mutex);
+  if (free_scratch.empty()) return std::make_unique<Scratch>();
+  auto scratch = std::move(free_scratch.back());
+  free_scratch.pop_back();
+  return scratch;
 }
 
-Encoding Tokenizer::Impl::finish(std::vector<Draft> drafts, const EncodeOptions& options) const {
-  check(options.max_length >= 0, "[tokenizer] max_length is ", options.max_length);
-  if (options.max_length > 0) truncate(drafts, options.max_length, options.special_tokens);
+void Tokenizer::Impl::give_back(std::unique_ptr<Scratch> scratch) const {
+  // What an exceptionally long text needed is not kept.
+  constexpr size_t kKeptBytes = size_t{1} << 24;
+  if (scratch->text.owned.capacity() > kKeptBytes || scratch->text.pieces.capacity() > kKeptBytes ||
+      scratch->tokens.capacity() > kKeptBytes)
+    return;
+  const std::lock_guard lock(scratch_mutex);
+  free_scratch.push_back(std::move(scratch));
+}
+
+Encoding Tokenizer::Impl::compose(std::vector<Draft> drafts, const EncodeOptions& options) const {
   for (size_t i = 0; i < drafts.size(); ++i)
     drafts[i].encoding.type_ids.assign(drafts[i].encoding.ids.size(), static_cast<int32_t>(i));
   if (post_processor != nullptr) post_processor->apply(drafts, options.special_tokens);
@@ -201,10 +239,47 @@ Encoding Tokenizer::Impl::finish(std::vector<Draft> drafts, const EncodeOptions&
     append(all.ids, part.ids);
     append(all.type_ids, part.type_ids);
     append(all.offsets, part.offsets);
+    append(all.word_ids, part.word_ids);
     append(all.special, part.special);
   }
-  if (!options.offsets) all.offsets.clear();
+  if (!options.offsets) {
+    all.offsets.clear();
+    all.word_ids.clear();
+  }
   return all;
+}
+
+Encoding Tokenizer::Impl::finish(std::vector<Draft> drafts, const EncodeOptions& options) const {
+  const Truncation& cut = options.truncation;
+  check(cut.max_length >= 0, "[tokenizer] max_length is ", cut.max_length);
+  if (cut.max_length == 0) return compose(std::move(drafts), options);
+
+  const int added_tokens = options.special_tokens && post_processor != nullptr
+                               ? post_processor->added(drafts.size() == 2)
+                               : 0;
+  check(cut.max_length >= added_tokens, "[tokenizer] a length of ", cut.max_length,
+        " has no room for the ", added_tokens, " special tokens");
+  std::vector<size_t> sizes;
+  for (const Draft& draft : drafts) sizes.push_back(draft.encoding.ids.size());
+  const auto windows =
+      truncation_windows(sizes, static_cast<size_t>(cut.max_length - added_tokens), cut);
+  const auto of = [&](size_t first, size_t second) {
+    std::vector<Draft> parts{slice(drafts[0], windows[0][first])};
+    parts[0].cut_off = first > 0;
+    if (drafts.size() == 2) {
+      parts.push_back(slice(drafts[1], windows[1][second]));
+      parts[1].cut_off = second > 0;
+    }
+    return compose(std::move(parts), options);
+  };
+  Encoding out = of(0, 0);
+  const size_t seconds = drafts.size() == 2 ? windows[1].size() : 1;
+  if (options.overflow) {
+    for (size_t first = 1; first < windows[0].size(); ++first)
+      for (size_t second = 0; second < seconds; ++second) out.overflow.push_back(of(first, second));
+    for (size_t second = 1; second < seconds; ++second) out.overflow.push_back(of(0, second));
+  }
+  return out;
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -223,7 +298,9 @@ Tokenizer Tokenizer::from_json(const Json& file, std::string_view where, const J
 
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   std::vector<Draft> drafts;
-  const size_t limit = options.max_length > 0 ? static_cast<size_t>(options.max_length) : kNoLimit;
+  const Truncation& cut = options.truncation;
+  const bool stops = cut.max_length > 0 && cut.side == Side::right && !options.overflow;
+  const size_t limit = stops ? static_cast<size_t>(cut.max_length) : kNoLimit;
   drafts.push_back(impl_->encode(text, limit, options));
   return impl_->finish(std::move(drafts), options);
 }
@@ -235,6 +312,15 @@ Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
   drafts.push_back(impl_->encode(first, kNoLimit, options));
   drafts.push_back(impl_->encode(second, kNoLimit, options));
   return impl_->finish(std::move(drafts), options);
+}
+
+std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string_view> texts, Team& team,
+                                              const EncodeOptions& options) const {
+  std::vector<Encoding> out(texts.size());
+  team.run_range(static_cast<int64_t>(texts.size()), 16, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = encode(texts[i], options);
+  });
+  return out;
 }
 
 const std::string* Tokenizer::Impl::decoder_text(int32_t id, bool skip_special_tokens) const {
@@ -288,6 +374,10 @@ bool Tokenizer::is_special(int32_t id) const {
 const SpecialTokens& Tokenizer::special() const { return impl_->special; }
 
 std::optional<int> Tokenizer::max_length() const { return impl_->max_length; }
+
+const Truncation& Tokenizer::truncation() const { return impl_->truncation; }
+const Padding& Tokenizer::padding() const { return impl_->padding; }
+double Tokenizer::dropout() const { return impl_->model->dropout(); }
 
 // Roles and length, for a tokenizer that came without a configuration.
 Json Tokenizer::Impl::config() const {

@@ -1,11 +1,12 @@
 // Tokenizer: text to token ids and back, exactly as the published tokenizer files say.
-// The reference is tokenizers.Tokenizer.from_file on tokenizer.json, without the truncation and
-// padding that the file may ask for (those are the caller's). Older directories (vocab.txt,
-// vocab.json with merges.txt, spiece.model of ALBERT) load as the class named there would. Roles of
-// special tokens and lengths come from tokenizer_config.json and special_tokens_map.json. Invalid
-// UTF-8 in input: each bad byte is read as U+FFFD. Errors: Code::kNotFound where a directory has no
-// tokenizer, Code::kUnsupported for a component that is not built, Code::kFailed for malformed
-// files. Thread safety: a const Tokenizer may be used from many threads.
+// The reference is tokenizers.Tokenizer.from_file on tokenizer.json. Truncation, padding and
+// dropout that the file asks for can be read here; they happen only where a call asks for them.
+// Older directories (vocab.txt, vocab.json with merges.txt, spiece.model of ALBERT) load as the
+// class named there would. Roles of special tokens and lengths come from tokenizer_config.json and
+// special_tokens_map.json. Invalid UTF-8 in input: each bad byte is read as U+FFFD. Errors:
+// Code::kNotFound where a directory has no tokenizer, Code::kUnsupported for a component that is
+// not built, Code::kFailed for malformed files. Thread safety: a const Tokenizer may be used from
+// many threads.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,11 @@
 #include <vector>
 
 #include "base/json.h"
+#include "base/team.h"
+#include "text/dropout.h"
+#include "text/encoding.h"
 
 namespace stemma {
-
-struct Encoding {
-  std::vector<int32_t> ids, type_ids;
-  // [start, end) in code points of the text the token came from; (0, 0) for special tokens added by
-  // the template. Empty where EncodeOptions::offsets is off.
-  std::vector<std::pair<int32_t, int32_t>> offsets;
-  std::vector<uint8_t> special;  // 1 for tokens added by the template
-};
 
 // Asked for each added token that is found in the text, with its bytes: false leaves it to the
 // model as ordinary text.
@@ -37,8 +33,11 @@ using AcceptAddedToken = std::function<bool(int32_t id, size_t begin, size_t end
 
 struct EncodeOptions {
   bool special_tokens = true;
-  int max_length = 0;  // 0: no truncation; counts special tokens; pairs are cut longest first
-  bool offsets = true;
+  Truncation truncation = {};
+  bool overflow = false;  // keep what truncation cuts off
+  bool offsets = true;    // and word ids
+  // BPE dropout: probability and key of the draws. Another place in a text, other draws.
+  Dropout dropout = {};
   AcceptAddedToken accept_added = nullptr;  // null: all
 };
 
@@ -64,6 +63,9 @@ class Tokenizer {
   Encoding encode(std::string_view text, const EncodeOptions& options = {}) const;
   Encoding encode_pair(std::string_view first, std::string_view second,
                        const EncodeOptions& options = {}) const;
+  // Texts one by one, on the threads of a team.
+  std::vector<Encoding> encode_batch(std::span<const std::string_view> texts, Team& team,
+                                     const EncodeOptions& options = {}) const;
   // Ids that no token has are passed over.
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens = true) const;
 
@@ -74,6 +76,11 @@ class Tokenizer {
   const SpecialTokens& special() const;
   // model_max_length of tokenizer_config.json, where it is a real limit.
   std::optional<int> max_length() const;
+  // What the files ask for: max_length is 0 where that is no truncation, and padding has the sides
+  // and ids of the configuration in any case.
+  const Truncation& truncation() const;
+  const Padding& padding() const;
+  double dropout() const;
 
   // Writes tokenizer.json and tokenizer_config.json (the files it was loaded from, byte for byte,
   // where there were any), and special_tokens_map.json where there was one.

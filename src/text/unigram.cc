@@ -9,7 +9,6 @@
 #include "base/error.h"
 #include "text/byte_trie.h"
 #include "text/model.h"
-#include "text/word_cache.h"
 
 namespace stemma {
 namespace {
@@ -34,37 +33,9 @@ class Unigram : public Model {
     }
   }
 
-  void encode(PreTokens& text, size_t limit, std::vector<ModelToken>& out) const override {
-    text.write_image();
-    WordCache cache;
-    std::vector<Node> nodes;
-    for (const Piece& piece : text.pieces) {
-      if (out.size() >= limit) return;
-      if (piece.token >= 0) {
-        out.push_back({piece.token, piece.begin, piece.end, true});
-        continue;
-      }
-      const auto [begin, end] = cache.get(
-          text.of(piece),
-          [&](std::string_view word, std::vector<WordToken>& tokens) { cut(word, nodes, tokens); });
-      uint32_t from = piece.begin, to = piece.begin;
-      for (auto token = begin; token != end; ++token) {
-        if (token->length > 0) {  // otherwise one more of the bytes that the token before begins
-          from = to;
-          to += token->length;
-        }
-        out.push_back({token->id, from, to, false});
-      }
-    }
-  }
-
  private:
-  struct Node {  // the best way to get to a place
-    double score = 0;
-    int32_t id = 0;
-    uint32_t start = kNone;  // of its last token
-    static constexpr uint32_t kNone = ~0u;
-  };
+  using Node = ModelScratch::Node;
+  static constexpr uint32_t kNowhere = ~0u;  // start of a node that nothing reaches
 
   ByteTrie prepare(const std::vector<ScoredToken>& tokens) {
     std::vector<std::pair<std::string_view, int32_t>> entries;
@@ -81,16 +52,18 @@ class Unigram : public Model {
     return *options_.unk_id;
   }
 
-  void cut(std::string_view word, std::vector<Node>& nodes, std::vector<WordToken>& out) const {
+  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
     const auto size = static_cast<uint32_t>(word.size());
-    nodes.assign(size + 1, {});
+    std::vector<Node>& nodes = scratch.nodes;
+    std::vector<WordToken>& out = scratch.tokens;
+    nodes.assign(size + 1, {0, 0, kNowhere});
     for (uint32_t at = 0; at < size;) {
       const double here = nodes[at].score;
       const auto length = static_cast<uint32_t>(utf8::length(word[at]));
       bool has_single = false;
       const auto offer = [&](uint32_t end, double score, int32_t id) {
         Node& node = nodes[end];
-        if (node.start == Node::kNone || score > node.score) node = {score, id, at};
+        if (node.start == kNowhere || score > node.score) node = {score, id, at};
       };
       trie_.prefixes(word, at, [&](size_t n, int32_t id) {
         offer(at + static_cast<uint32_t>(n), scores_[id] + here, id);
@@ -99,7 +72,6 @@ class Unigram : public Model {
       if (!has_single) offer(at + length, unknown_score_ + here, unknown());
       at += length;
     }
-    const size_t first = out.size();
     const int32_t unk = options_.unk_id.value_or(-1);
     for (uint32_t end = size; end > 0;) {
       uint32_t start = nodes[end].start;
@@ -111,7 +83,7 @@ class Unigram : public Model {
       }
       end = start;
     }
-    std::reverse(out.begin() + first, out.end());
+    std::reverse(out.begin(), out.end());
   }
 
   // In reverse, as the tokens come.

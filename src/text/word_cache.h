@@ -1,8 +1,11 @@
-// Remembers the tokens of the words seen in one call, so that frequent words are worked out once.
-// Keys are views into the text of the call, which must stay alive.
+// The tokens of frequent words, so that they are worked out once: a table of fixed size that
+// forgets (each word has one place), for words of at most 15 bytes and 4 tokens. Exact: what is
+// found is what was put there. Lives as long as its owner's vocabulary.
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -12,57 +15,57 @@ namespace stemma {
 
 struct WordToken {
   int32_t id;
-  uint32_t length;  // bytes of the word
+  uint32_t length;  // bytes of the word; 0: the same ones as the token before
 };
 
 class WordCache {
  public:
-  // The tokens of `word`, worked out by make(word, tokens) at its first appearance. The reference
-  // holds until the next call.
-  template <class Make>
-  std::pair<const WordToken*, const WordToken*> get(std::string_view word, Make make) {
-    if (used_ * 2 >= slots_.size()) grow();
-    const uint64_t hash = hash_bytes(word);
-    const size_t mask = slots_.size() - 1;
-    size_t at = hash & mask;
-    while (slots_[at].size != kEmpty && (slots_[at].hash != hash || slots_[at].word() != word))
-      at = (at + 1) & mask;
-    Slot& slot = slots_[at];
-    if (slot.size == kEmpty) {
-      ++used_;
-      slot = {hash, word.data(), static_cast<uint32_t>(word.size()),
-              static_cast<uint32_t>(tokens_.size()), 0};
-      make(word, tokens_);
-      slot.count = static_cast<uint32_t>(tokens_.size()) - slot.first;
+  static constexpr size_t kMaxBytes = 15;
+  static constexpr size_t kMaxTokens = 4;
+
+  // Two words of 8 bytes each: the text padded with zeros, its size in the last byte.
+  struct Key {
+    uint64_t low, high;
+    bool operator==(const Key&) const = default;
+  };
+  // `readable`: bytes that may be read from word.data(), at least its size.
+  static Key key_of(std::string_view word, size_t readable) {
+    const size_t n = word.size();
+    Key key{0, 0};
+    if (readable >= 16) [[likely]] {
+      std::memcpy(&key, word.data(), 16);
+      const uint64_t keep = (uint64_t{1} << n % 8 * 8) - 1;  // of the last bytes
+      key.high &= n > 8 ? keep : 0;
+      key.low &= n < 8 ? keep : ~uint64_t{0};
+    } else {
+      std::memcpy(&key, word.data(), n);
     }
-    const WordToken* first = tokens_.data() + slot.first;
-    return {first, first + slot.count};
+    key.high |= uint64_t{n} << 56;
+    return key;
+  }
+
+  struct Slot {
+    Key key{0, 0};  // no word: the size is 0
+    // id | length << 24; kNone behind the last.
+    uint32_t tokens[kMaxTokens];
+  };
+  static constexpr uint32_t kNone = ~0u;
+
+  // The place of a word; it holds the word only if its key says so.
+  Slot& slot(const Key& key) {
+    return slots_[hash_mix(key.low ^ 0x9E3779B97F4A7C15u, key.high ^ 0xD6E8FEB86659FD93u) & kMask];
+  }
+  static void put(Slot& slot, const Key& key, const std::vector<WordToken>& tokens) {
+    if (tokens.size() > kMaxTokens) return;
+    slot.key = key;
+    for (size_t i = 0; i < kMaxTokens; ++i)
+      slot.tokens[i] =
+          i < tokens.size() ? static_cast<uint32_t>(tokens[i].id) | tokens[i].length << 24 : kNone;
   }
 
  private:
-  static constexpr uint32_t kEmpty = ~0u;
-  struct Slot {
-    uint64_t hash = 0;
-    const char* data = nullptr;
-    uint32_t size = kEmpty, first = 0, count = 0;
-    std::string_view word() const { return {data, size}; }
-  };
-
-  void grow() {
-    std::vector<Slot> old(slots_.empty() ? 64 : slots_.size() * 2);
-    old.swap(slots_);
-    const size_t mask = slots_.size() - 1;
-    for (const Slot& slot : old) {
-      if (slot.size == kEmpty) continue;
-      size_t at = slot.hash & mask;
-      while (slots_[at].size != kEmpty) at = (at + 1) & mask;
-      slots_[at] = slot;
-    }
-  }
-
-  std::vector<Slot> slots_;  // open addressing over a power of two, at most half full
-  std::vector<WordToken> tokens_;
-  size_t used_ = 0;
+  static constexpr size_t kMask = (size_t{1} << 15) - 1;
+  std::vector<Slot> slots_ = std::vector<Slot>(kMask + 1);
 };
 
 }  // namespace stemma

@@ -13,23 +13,15 @@ class WordLevel : public Model {
     unk_ = vocab_.find(unk_token_);
   }
 
-  void encode(PreTokens& text, size_t limit, std::vector<ModelToken>& out) const override {
-    text.write_image();
-    for (const Piece& piece : text.pieces) {
-      if (out.size() >= limit) return;
-      if (piece.token >= 0) {
-        out.push_back({piece.token, piece.begin, piece.end, true});
-        continue;
-      }
-      int32_t id = vocab_.find(text.of(piece));
-      if (id < 0) id = unk_;
-      check(id >= 0, "[", where_, "] no token is '", text.of(piece).substr(0, 40),
-            "' and the unknown token '", unk_token_, "' is not in the vocabulary");
-      out.push_back({id, piece.begin, piece.end, false});
-    }
+ private:
+  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+    int32_t id = vocab_.find(word);
+    if (id < 0) id = unk_;
+    check(id >= 0, "[", where_, "] no token is '", word.substr(0, 40), "' and the unknown token '",
+          unk_token_, "' is not in the vocabulary");
+    scratch.tokens.push_back({id, static_cast<uint32_t>(word.size())});
   }
 
- private:
   std::string unk_token_, where_;
   int32_t unk_;
 };

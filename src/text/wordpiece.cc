@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "text/model.h"
-#include "text/word_cache.h"
 
 namespace stemma {
 namespace {
@@ -26,28 +25,9 @@ class WordPiece : public Model {
     }
   }
 
-  void encode(PreTokens& text, size_t limit, std::vector<ModelToken>& out) const override {
-    text.write_image();
-    WordCache cache;
-    for (const Piece& piece : text.pieces) {
-      if (out.size() >= limit) return;
-      if (piece.token >= 0) {
-        out.push_back({piece.token, piece.begin, piece.end, true});
-        continue;
-      }
-      const auto [begin, end] = cache.get(
-          text.of(piece), [this](std::string_view word, auto& tokens) { cut(word, tokens); });
-      uint32_t at = piece.begin;
-      for (auto token = begin; token != end; ++token) {
-        out.push_back({token->id, at, at + token->length, false});
-        at += token->length;
-      }
-    }
-  }
-
  private:
-  void cut(std::string_view word, std::vector<WordToken>& out) const {
-    const size_t first = out.size();
+  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+    std::vector<WordToken>& out = scratch.tokens;
     size_t at = 0;
     if (word.size() <= static_cast<size_t>(options_.max_chars) ||
         utf8::count(word) <= static_cast<size_t>(options_.max_chars)) {
@@ -67,7 +47,7 @@ class WordPiece : public Model {
     if (at == word.size()) return;
     check(unk_ >= 0, "[", where_, "] no token fits '", word.substr(0, 40),
           "' and the unknown token '", options_.unk_token, "' is not in the vocabulary");
-    out.resize(first);
+    out.clear();
     out.push_back({unk_, static_cast<uint32_t>(word.size())});
   }
 

@@ -230,9 +230,11 @@ TEST(Tokenizer, LengthsMustHoldTheSpecialTokens) {
   TempDir d;
   write_file(d / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n");
   const Tokenizer t = Tokenizer::load(d.path());
-  EXPECT_EQ(t.encode("a a a", {.max_length = 2}).ids, (Ints{2, 3}));
-  EXPECT_EQ(error_of([&] { t.encode("a", {.max_length = 1}); }).first, Code::kFailed);
-  EXPECT_EQ(error_of([&] { t.encode("a", {.max_length = -1}); }).first, Code::kFailed);
+  EXPECT_EQ(t.encode("a a a", {.truncation = {.max_length = 2}}).ids, (Ints{2, 3}));
+  EXPECT_EQ(error_of([&] { t.encode("a", {.truncation = {.max_length = 1}}); }).first,
+            Code::kFailed);
+  EXPECT_EQ(error_of([&] { t.encode("a", {.truncation = {.max_length = -1}}); }).first,
+            Code::kFailed);
 }
 
 // A megabyte of whatever is worst must stay near linear.

@@ -192,8 +192,8 @@ class Bpe : public Model {
 
   // Whether words may be cut before this character where none stands in front of it: it is a token
   // of its own, no merge joins something else with what begins with it, and no character is dropped
-  // (the reference then shifts offsets to the word's end). Vocabularies without a pre-tokenizer take
-  // a whole text as one word.
+  // (the reference then shifts offsets to the word's end). Vocabularies without a pre-tokenizer
+  // take a whole text as one word.
   bool may_cut_before(std::string_view character, const Merges& merges) const {
     if (!options_.prefix.empty() || !options_.suffix.empty() || options_.ignore_merges)
       return false;

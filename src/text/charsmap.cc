@@ -30,18 +30,7 @@ CharsMap::CharsMap(std::string_view bytes, std::string_view where) {
 }
 
 CharsMap CharsMap::from_base64(std::string_view text, std::string_view where) {
-  check(text.size() % 4 == 0, "[", where, "] the precompiled character map is not base64");
-  while (text.ends_with('=')) text.remove_suffix(1);
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const size_t digit = kAlphabet.find(c);
-    check(digit != kAlphabet.npos, "[", where, "] the precompiled character map is not base64");
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    if ((count += 6) >= 8) bytes += static_cast<char>(bits >> (count -= 8));
-  }
-  return CharsMap(bytes, where);
+  return CharsMap(base64_decode(text, where), where);
 }
 
 std::optional<std::string_view> CharsMap::find(std::string_view text) const {
@@ -76,6 +65,21 @@ std::string base64_encode(std::string_view bytes) {
       out += at + i <= bytes.size() ? kAlphabet[bits >> (18 - 6 * i) & 63] : '=';
   }
   return out;
+}
+
+std::string base64_decode(std::string_view text, std::string_view where) {
+  check(text.size() % 4 == 0, "[", where, "] '", text.substr(0, 40), "' is not base64");
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string bytes;
+  uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text) {
+    const size_t digit = kAlphabet.find(c);
+    check(digit != kAlphabet.npos, "[", where, "] '", text.substr(0, 40), "' is not base64");
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    if ((count += 6) >= 8) bytes += static_cast<char>(bits >> (count -= 8));
+  }
+  return bytes;
 }
 
 }  // namespace stemma

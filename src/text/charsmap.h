@@ -27,5 +27,6 @@ class CharsMap {
 };
 
 std::string base64_encode(std::string_view bytes);
+std::string base64_decode(std::string_view text, std::string_view where);
 
 }  // namespace stemma

@@ -184,8 +184,10 @@ std::unique_ptr<Model> parse_model(const Json& json, std::string_view where) {
   if (type == "WordLevel")
     return make_word_level(Vocab::from_json(json.at("vocab"), where),
                            json.at("unk_token").as_string(), where);
+  if (type == "LongestMatch")
+    return make_longest_match(Vocab::from_json(json.at("vocab"), where), where);
   fail(Code::kUnsupported, "[", where, "] model ", type,
-       " is not one of BPE, WordPiece, WordLevel, Unigram");
+       " is not one of BPE, WordPiece, WordLevel, Unigram, LongestMatch");
 }
 
 }  // namespace stemma

@@ -97,6 +97,9 @@ std::unique_ptr<Model> make_unigram(const std::vector<ScoredToken>& tokens,
 
 std::unique_ptr<Model> make_word_level(Vocab vocab, std::string unk_token, std::string_view where);
 
+// Not of the reference's grammar, for vocabularies such as RWKV's.
+std::unique_ptr<Model> make_longest_match(Vocab vocab, std::string_view where);
+
 struct BpeOptions {
   double dropout = 0;
   std::optional<std::string> unk_token;

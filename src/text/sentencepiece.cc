@@ -84,8 +84,13 @@ SentencePieceModel parse_sentencepiece(std::string_view bytes, std::string_view 
             model.pieces.size(), " is not UTF-8");
       model.pieces.push_back(std::move(piece));
     } else if (top.field() == 2) {  // TrainerSpec
-      while (inner.next())
+      while (inner.next()) {
         if (inner.field() == 3) model.kind = static_cast<int>(inner.number());
+        if (inner.field() == 35) model.byte_fallback = inner.number() != 0;
+        if (inner.field() == 40) model.unk_id = static_cast<int32_t>(inner.number());
+        if (inner.field() == 41) model.bos_id = static_cast<int32_t>(inner.number());
+        if (inner.field() == 42) model.eos_id = static_cast<int32_t>(inner.number());
+      }
     } else if (top.field() == 3) {  // NormalizerSpec
       while (inner.next())
         if (inner.field() == 2) model.charsmap = inner.text();

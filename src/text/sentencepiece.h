@@ -21,7 +21,9 @@ struct SentencePieceModel {
 
   std::vector<Piece> pieces;
   int kind = kUnigram;
-  std::string charsmap;  // empty where there is none
+  bool byte_fallback = false;
+  int32_t unk_id = 0, bos_id = 1, eos_id = 2;  // negative: it has none
+  std::string charsmap;                        // empty where there is none
 };
 
 SentencePieceModel parse_sentencepiece(std::string_view bytes, std::string_view where);

@@ -378,6 +378,7 @@ std::optional<int> Tokenizer::max_length() const { return impl_->max_length; }
 const Truncation& Tokenizer::truncation() const { return impl_->truncation; }
 const Padding& Tokenizer::padding() const { return impl_->padding; }
 double Tokenizer::dropout() const { return impl_->model->dropout(); }
+const Json& Tokenizer::file() const { return impl_->file; }
 
 // Roles and length, for a tokenizer that came without a configuration.
 Json Tokenizer::Impl::config() const {

@@ -81,6 +81,7 @@ class Tokenizer {
   const Truncation& truncation() const;
   const Padding& padding() const;
   double dropout() const;
+  const Json& file() const;  // the tokenizer.json it is made of
 
   // Writes tokenizer.json and tokenizer_config.json (the files it was loaded from, byte for byte,
   // where there were any), and special_tokens_map.json where there was one.

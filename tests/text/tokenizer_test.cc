@@ -183,6 +183,70 @@ TEST(Tokenizer, ReadsSentencePieceOfAlbert) {
   }
 }
 
+TEST(Tokenizer, RefusesDamagedOlderFiles) {
+  const auto error = [](const char* name, std::string_view bytes, const char* tokenizer_class) {
+    TempDir directory;
+    write_file(directory / name, bytes);
+    write_file(directory / "tokenizer_config.json",
+               Json::object({{"tokenizer_class", tokenizer_class}}).dump());
+    return error_of([&] { Tokenizer::load(directory.path()); });
+  };
+  for (const auto& [name, bytes] :
+       std::vector<std::pair<const char*, const char*>>{{"a.tiktoken", "YQ== 0\nYQ== 1\n"},
+                                                        {"a.tiktoken", "YQ=! 0\n"},
+                                                        {"a.tiktoken", "YQ==\n"},
+                                                        {"a.tiktoken", ""},
+                                                        {"a.tiktoken", "YQ== -1\n"},
+                                                        {"tokenizer.model", "YQ== x\n"},
+                                                        {"rwkv_vocab_a.txt", "1 'a' 2\n"},
+                                                        {"rwkv_vocab_a.txt", "1 'a\\' 1\n"},
+                                                        {"rwkv_vocab_a.txt", "1 'a\\x4' 2\n"},
+                                                        {"rwkv_vocab_a.txt", "1 a 1\n"},
+                                                        {"rwkv_vocab_a.txt", "1\n"},
+                                                        {"rwkv_vocab_a.txt", "99999999 'a' 1\n"}}) {
+    const auto [code, message] = error(name, bytes, "PreTrainedTokenizerFast");
+    EXPECT_EQ(code, Code::kFailed) << bytes << message;
+    EXPECT_NE(message.find(name), std::string::npos) << message;
+  }
+  const std::string model = piece("<unk>", 0, 2) + piece("a", -1, 1);
+  EXPECT_EQ(error("spm.model", model, "LlamaTokenizer").first, Code::kUnsupported);
+  EXPECT_EQ(error("spm.model", model, "OtherTokenizer").first, Code::kUnsupported);
+  EXPECT_EQ(error("spm.model", model, "XLMRobertaTokenizer").first, Code::kFailed);
+}
+
+TEST(Tokenizer, SidesAndLengthsOfTheFiles) {
+  Json file = Json::parse(read_file(std::filesystem::path(STEMMA_SOURCE_DIR) /
+                                    "tests/cases/text/wordpiece/model/tokenizer.json"));
+  const Tokenizer plain = Tokenizer::from_json(file);
+  EXPECT_EQ(plain.truncation().max_length, 8);
+  EXPECT_EQ(plain.truncation().side, Side::right);
+  EXPECT_EQ(plain.padding().length, 8);
+  file.set("truncation", Json::parse(R"({"direction": "Left", "max_length": 12, "stride": 3,)"
+                                     R"( "strategy": "OnlySecond"})"));
+  file.set("padding", Json::parse(R"({"strategy": "BatchLongest", "direction": "Left",)"
+                                  R"( "pad_to_multiple_of": 8, "pad_id": 1, "pad_type_id": 2,)"
+                                  R"( "pad_token": "x"})"));
+  const Tokenizer t = Tokenizer::from_json(file);
+  EXPECT_EQ(t.truncation().stride, 3);
+  EXPECT_EQ(t.truncation().side, Side::left);
+  EXPECT_EQ(t.truncation().strategy, Truncation::Strategy::only_second);
+  EXPECT_EQ(t.padding().multiple_of, 8);
+  EXPECT_EQ(t.padding().length, 0);
+  EXPECT_EQ(t.padding().side, Side::left);
+  EXPECT_EQ(t.padding().id, 1);
+  EXPECT_EQ(t.padding().type_id, 2);
+  const Tokenizer configured =
+      Tokenizer::from_json(file, "x",
+                           Json::parse(R"({"padding_side": "right", "truncation_side": "right",)"
+                                       R"( "pad_token_type_id": 3, "pad_token": "[PAD]"})"));
+  EXPECT_EQ(configured.truncation().side, Side::right);
+  EXPECT_EQ(configured.padding().side, Side::right);
+  EXPECT_EQ(configured.padding().type_id, 3);
+  EXPECT_EQ(configured.padding().id, 0);
+  file.set("truncation", Json::parse(R"({"direction": "Up", "max_length": 12})"));
+  EXPECT_THROW(Tokenizer::from_json(file), Error);
+}
+
 TEST(Tokenizer, RefusesWhatIsNotBuilt) {
   for (const auto& file :
        {file_with("normalizer", typed("Other")), file_with("pre_tokenizer", typed("Other")),

@@ -88,6 +88,8 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   // Shared with the blocks that run again in the backward pass.
   const auto pass =
       std::allocate_shared<Pass>(std::pmr::polymorphic_allocator<Pass>(c.pool), batch);
+  std::vector<LayerState> remembered;  // what each execution sees of the state
+  if (state) remembered = state->begin(batch);
   Residual stream{embed_(c, *pass), {}};
   // The stream as it stands, kept so that nobody adds the pending part twice.
   auto settled = [&] {
@@ -106,12 +108,12 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
           });
       stream = {x, delta};
     } else {
-      stream = block(c, *pass, stream, state ? state->layer(l) : nullptr);
+      stream = block(c, *pass, stream, state ? &std::get<KvState>(remembered[l]) : nullptr);
     }
   }
   Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();
   if (hidden_states) hidden_states->push_back(hidden);
-  if (state) state->advance(batch);
+  if (state) state->advance(batch, remembered);
   return hidden;
 }
 

@@ -3,130 +3,400 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/sha256.h"
+
 namespace stemma {
+namespace {
 
-class StateStore::LayerKv : public KvState {
- public:
-  LayerKv(const StateStore& store, const Attention& spec) : store_(store), spec_(spec) {}
+// Snapshots that a sequence keeps of recurrent states, the latest ones.
+constexpr size_t kSnapshots = 8;
+constexpr int kPageTokens = KvLayout::kTokens;
+// Windows forget this many tokens late, so that a rollback by a few stays exact.
+constexpr int kSlack = kPageTokens;
 
-  void reserve(Ctx& c, SeqId seq, int tokens) {
-    Rows& rows = rows_[seq];
-    const int64_t capacity = rows.k ? rows.k.extent(0) : 0;
-    if (capacity >= tokens) return;
-    const int64_t wanted = std::max<int64_t>(tokens, capacity * 2);
-    const int64_t kept = store_.length(seq);
-    auto grow = [&](Tensor& t) {
-      Tensor larger = Tensor::empty(c, {wanted, spec_.kv_heads, spec_.head_size});
-      if (t)
-        std::memcpy(larger.data<float>(), t.data<float>(),
-                    static_cast<size_t>(kept * row_elements()) * sizeof(float));
-      t = larger;
-    };
-    grow(rows.k);
-    grow(rows.v);
+size_t tensor_bytes(const RecurrentSpec& spec) {
+  return static_cast<size_t>(spec.shape.elements() * dtype_bits(spec.dtype) / 8);
+}
+
+int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
+}  // namespace
+
+std::vector<StateSpec> state_specs(const ModelSpec& spec, DType kv) {
+  std::vector<StateSpec> out;
+  for (const BlockSpec& block : spec.stack().blocks) {
+    const auto& a = std::get<Attention>(block.mixer);
+    out.push_back(KvSpec{{a.kv_heads, a.head_size, a.head_size, kv}, a.window});
   }
+  return out;
+}
 
-  void release(SeqId seq) { rows_.erase(seq); }
-
-  void fork(Ctx& c, SeqId from, SeqId to) {
-    reserve(c, to, store_.length(from) + 1);
-    const size_t kept = static_cast<size_t>(store_.length(from) * row_elements()) * sizeof(float);
-    std::memcpy(rows_[to].k.data<float>(), rows_[from].k.data<float>(), kept);
-    std::memcpy(rows_[to].v.data<float>(), rows_[from].v.data<float>(), kept);
-  }
-
-  int64_t bytes() const {
-    int64_t total = 0;
-    for (const auto& [seq, rows] : rows_)
-      total += (rows.k.elements() + rows.v.elements()) * static_cast<int64_t>(sizeof(float));
-    return total;
-  }
-
-  void append(Ctx& c, const Batch& batch, const Tensor& k, const Tensor& v,
-              std::vector<Tensor>& keys, std::vector<Tensor>& values) override {
-    for (size_t s = 0; s < batch.seqs.size(); ++s) {
-      const SeqId seq = batch.seqs[s];
-      const int64_t begin = batch.main.start[s], count = batch.main.start[s + 1] - begin;
-      const int64_t at = store_.length(seq);
-      reserve(c, seq, static_cast<int>(at + count));
-      Rows& rows = rows_[seq];
-      auto copy = [&](const Tensor& from, const Tensor& to) {
-        std::memcpy(to.data<float>() + at * row_elements(),
-                    from.data<float>() + begin * row_elements(),
-                    static_cast<size_t>(count * row_elements()) * sizeof(float));
-      };
-      copy(k, rows.k);
-      copy(v, rows.v);
-      keys.push_back(rows.k);
-      values.push_back(rows.v);
+StateStore::StateStore(std::vector<StateSpec> specs, int64_t budget_bytes)
+    : specs_(std::move(specs)), budget_(budget_bytes) {
+  for (const StateSpec& spec : specs_) {
+    if (const auto* from = std::get_if<KvFrom>(&spec)) {
+      const auto of = static_cast<size_t>(from->execution);
+      check(of < specs_.size() && std::holds_alternative<KvSpec>(specs_[of]), "[state] execution ",
+            from->execution, " has no keys and values to be read by another");
+    } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&spec)) {
+      check(recurrent->snapshot_every > 0, "[state] snapshots every ", recurrent->snapshot_every,
+            " tokens; it must be 1 or more");
+      recurrent_size_ += static_cast<int64_t>(tensor_bytes(*recurrent));
+      snapshot_every_ = snapshot_every_ == 0 ? recurrent->snapshot_every
+                                             : std::min(snapshot_every_, recurrent->snapshot_every);
     }
   }
-
-  Ints lengths(const Batch& batch) const override {
-    Ints out;
-    for (size_t s = 0; s < batch.seqs.size(); ++s)
-      out.push_back(store_.length(batch.seqs[s]) + batch.main.start[s + 1] - batch.main.start[s]);
-    return out;
-  }
-
- private:
-  struct Rows {
-    Tensor k, v;  // [capacity, Hk, D]
-  };
-  int64_t row_elements() const { return int64_t{spec_.kv_heads} * spec_.head_size; }
-
-  const StateStore& store_;
-  Attention spec_;
-  std::unordered_map<SeqId, Rows> rows_;
-};
-
-StateStore::StateStore(const ModelSpec& spec) {
-  for (const BlockSpec& block : spec.stack().blocks)
-    layers_.emplace_back(*this, std::get<Attention>(block.mixer));
 }
 
-StateStore::~StateStore() = default;
+int StateStore::Snapshot::length() const { return memory_ ? memory_->length : 0; }
 
-void StateStore::reserve(Ctx& c, SeqId seq, int tokens) {
-  lengths_.try_emplace(seq, 0);
-  for (LayerKv& layer : layers_) layer.reserve(c, seq, tokens);
+StateStore::Memory StateStore::fresh() const {
+  Memory memory;
+  for (const StateSpec& spec : specs_)
+    if (std::holds_alternative<RecurrentSpec>(spec))
+      memory.layers.emplace_back(Tensor());
+    else
+      memory.layers.emplace_back(PageTable());
+  return memory;
 }
 
-void StateStore::release(SeqId seq) {
-  lengths_.erase(seq);
-  for (LayerKv& layer : layers_) layer.release(seq);
+StateStore::Sequence& StateStore::at(SeqId seq) {
+  auto it = sequences_.find(seq);
+  check(it != sequences_.end(), "[state] there is no sequence ", seq);
+  return it->second;
 }
-
-void StateStore::fork(Ctx& c, SeqId from, SeqId to) {
-  check(lengths_.count(from) > 0 && lengths_.count(to) == 0, "[state] fork of sequence ", from,
-        " to ", to);
-  for (LayerKv& layer : layers_) layer.fork(c, from, to);
-  lengths_[to] = lengths_[from];
+const StateStore::Sequence& StateStore::at(SeqId seq) const {
+  return const_cast<StateStore*>(this)->at(seq);
 }
 
 int StateStore::length(SeqId seq) const {
-  auto it = lengths_.find(seq);
-  return it == lengths_.end() ? 0 : it->second;
+  auto it = sequences_.find(seq);
+  return it == sequences_.end() ? 0 : it->second.now.length;
 }
 
-void StateStore::rollback(SeqId seq, int length) {
-  auto it = lengths_.find(seq);
-  check(it != lengths_.end() && length >= 0 && length <= it->second,
-        "[state] rollback of sequence ", seq, " to ", length, " tokens");
-  it->second = length;
+// The first page that a query behind `length` tokens, or kSlack before, may see.
+int StateStore::first_page(const KvSpec& kv, int length) const {
+  return kv.window == 0 ? 0 : std::max(0, length - kSlack - kv.window + 1) / kPageTokens;
 }
 
-int64_t StateStore::bytes() const {
-  int64_t total = 0;
-  for (const LayerKv& layer : layers_) total += layer.bytes();
-  return total;
+bool StateStore::reserve(SeqId seq, int tokens) {
+  const bool is_new = !has(seq);
+  Memory made = is_new ? fresh() : Memory();
+  Memory& memory = is_new ? made : at(seq).now;
+
+  // Pages to be had: missing ones, and the last one where others hold it too.
+  auto each_wanted = [&](auto&& visit) {
+    for (size_t l = 0; l < specs_.size(); ++l) {
+      const auto* kv = std::get_if<KvSpec>(&specs_[l]);
+      if (!kv || tokens <= memory.length) continue;
+      auto& table = std::get<PageTable>(memory.layers[l]);
+      const int next = memory.length / kPageTokens;
+      if (next < table.end() && table[next].use_count() > 1) visit(*kv, table, next);
+      for (int page = std::max(next, table.end()); page < pages_for(tokens); ++page)
+        visit(*kv, table, page);
+    }
+  };
+  int64_t wanted = is_new ? recurrent_size_ : 0;
+  each_wanted([&](const KvSpec& kv, PageTable&, int) { wanted += kv.layout.bytes(); });
+  if (wanted > 0 && wanted > budget_ - bytes()) return false;
+
+  each_wanted([&](const KvSpec& kv, PageTable& table, int page) {
+    const auto size = static_cast<size_t>(kv.layout.bytes());
+    Buffer buffer = pages_.allocate(size);
+    if (page < table.end()) {
+      std::memcpy(buffer.get(), table[page].get(), size);
+      table[page] = std::move(buffer);
+    } else {
+      table.pages.push_back(std::move(buffer));
+    }
+  });
+  if (is_new) sequences_[seq].now = std::move(made);
+  return true;
 }
 
-KvState* StateStore::layer(size_t execution) { return &layers_[execution]; }
+void StateStore::release(SeqId seq) { sequences_.erase(seq); }
 
-void StateStore::advance(const Batch& batch) {
-  for (size_t s = 0; s < batch.seqs.size(); ++s)
-    lengths_[batch.seqs[s]] += batch.main.start[s + 1] - batch.main.start[s];
+void StateStore::fork(SeqId from, SeqId to) {
+  check(!has(to), "[state] sequence ", to, " exists and cannot become a fork of ", from);
+  Sequence copy = at(from);
+  truncate(copy.now, copy.now.length);  // pages in reserve stay with the one who reserved them
+  sequences_[to] = std::move(copy);
+}
+
+StateStore::Snapshot StateStore::snapshot(SeqId seq) const {
+  auto memory = std::make_shared<Memory>(at(seq).now);
+  truncate(*memory, memory->length);
+  Snapshot out;
+  out.memory_ = std::move(memory);
+  return out;
+}
+
+void StateStore::rollback(SeqId seq, const Snapshot& snapshot) {
+  Sequence& sequence = at(seq);
+  check(snapshot.memory_ && snapshot.memory_->layers.size() == specs_.size(),
+        "[state] rollback of sequence ", seq, " to a snapshot of another store");
+  sequence.now = *snapshot.memory_;
+  std::erase_if(sequence.kept, [&](const Snapshot& s) { return s.length() > sequence.now.length; });
+}
+
+bool StateStore::can_truncate(const Memory& memory, int length) const {
+  if (length == memory.length || length == 0) return true;
+  for (size_t l = 0; l < specs_.size(); ++l) {
+    if (std::holds_alternative<RecurrentSpec>(specs_[l])) return false;
+    const auto* kv = std::get_if<KvSpec>(&specs_[l]);
+    if (!kv || kv->window == 0) continue;
+    const auto& table = std::get<PageTable>(memory.layers[l]);
+    if (table.first > std::max(0, length - kv->window + 1) / kPageTokens) return false;
+  }
+  return true;
+}
+
+void StateStore::truncate(Memory& memory, int length) const {
+  if (length == 0) {
+    memory = fresh();
+    return;
+  }
+  memory.length = length;
+  for (auto& layer : memory.layers)
+    if (auto* table = std::get_if<PageTable>(&layer))
+      while (table->end() > pages_for(length)) table->pages.pop_back();
+}
+
+int StateStore::rollback(SeqId seq, int length) {
+  Sequence& sequence = at(seq);
+  check(length >= 0 && length <= sequence.now.length, "[state] rollback of sequence ", seq, " to ",
+        length, " tokens; it has ", sequence.now.length);
+  std::erase_if(sequence.kept, [&](const Snapshot& s) { return s.length() > length; });
+  if (can_truncate(sequence.now, length))
+    truncate(sequence.now, length);
+  else if (!sequence.kept.empty())
+    sequence.now = *sequence.kept.back().memory_;
+  else
+    sequence.now = fresh();
+  return sequence.now.length;
+}
+
+int64_t StateStore::recurrent_bytes() const {
+  if (recurrent_size_ == 0) return 0;
+  int64_t held = 0;
+  for (const auto& [id, sequence] : sequences_)
+    held += 1 + static_cast<int64_t>(sequence.kept.size());
+  return held * recurrent_size_;
+}
+
+int64_t StateStore::bytes() const { return pages_.bytes_in_use() + recurrent_bytes(); }
+
+std::vector<LayerState> StateStore::begin(const Batch& batch) {
+  std::vector<LayerState> out;
+  Ints past;
+  for (size_t s = 0; s < batch.seqs.size(); ++s) {
+    const SeqId seq = batch.seqs[s];
+    past.push_back(length(seq));
+    check(reserve(seq, past.back() + batch.main.start[s + 1] - batch.main.start[s]),
+          "[state] no room for sequence ", seq, " within ", budget_, " bytes");
+  }
+  for (size_t l = 0; l < specs_.size(); ++l) {
+    if (std::holds_alternative<RecurrentSpec>(specs_[l])) {
+      RecurrentState state;
+      for (SeqId seq : batch.seqs) state.in.push_back(std::get<Tensor>(at(seq).now.layers[l]));
+      state.out.resize(batch.seqs.size());
+      out.emplace_back(std::move(state));
+      continue;
+    }
+    const auto* from = std::get_if<KvFrom>(&specs_[l]);
+    const size_t source = from ? static_cast<size_t>(from->execution) : l;
+    KvState state{{std::get<KvSpec>(specs_[source]).layout, {}}, past, from != nullptr, {}};
+    for (SeqId seq : batch.seqs) {
+      Memory& memory = at(seq).now;
+      auto& table = std::get<PageTable>(memory.layers[source]);
+      KvPages& pages = state.kv.sequences.emplace_back();
+      pages.first_page = table.first;
+      for (const Buffer& page : table.pages) pages.pages.push_back(page.get());
+      auto& open = state.open.emplace_back();
+      for (int page = memory.length / kPageTokens; page < table.end(); ++page)
+        open.push_back(table[page].get());
+    }
+    out.emplace_back(std::move(state));
+  }
+  return out;
+}
+
+void StateStore::advance(const Batch& batch, std::vector<LayerState>& layers) {
+  for (size_t s = 0; s < batch.seqs.size(); ++s) {
+    Sequence& sequence = at(batch.seqs[s]);
+    const int before = sequence.now.length;
+    const int length = sequence.now.length += batch.main.start[s + 1] - batch.main.start[s];
+    for (size_t l = 0; l < specs_.size(); ++l) {
+      if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
+        auto& table = std::get<PageTable>(sequence.now.layers[l]);
+        const int forgotten = first_page(*kv, length) - table.first;
+        if (forgotten > 0) {
+          table.pages.erase(table.pages.begin(), table.pages.begin() + forgotten);
+          table.first += forgotten;
+        }
+      } else if (auto* state = std::get_if<RecurrentState>(&layers[l])) {
+        const auto& spec = std::get<RecurrentSpec>(specs_[l]);
+        const Tensor& out = state->out[s];
+        check(out && out.shape() == spec.shape && out.dtype() == spec.dtype, "[state] execution ",
+              l, " left a state that is not as it was declared, ", spec.shape.to_string());
+        sequence.now.layers[l] = out;
+      }
+    }
+    if (snapshot_every_ > 0 && length / snapshot_every_ > before / snapshot_every_) {
+      if (sequence.kept.size() == kSnapshots) sequence.kept.erase(sequence.kept.begin());
+      if (recurrent_size_ <= budget_ - bytes()) sequence.kept.push_back(snapshot(batch.seqs[s]));
+    }
+  }
+}
+
+// ---- A sequence as bytes: a magic line, the specs as a line of text, the length; then each
+// execution's rows (keys and values widened to f32) or its tensor; and a hash over all of it.
+
+namespace {
+
+constexpr std::string_view kMagic = "stemma sequence 1\n";
+constexpr size_t kHashDigits = 64;
+
+class Writer {
+ public:
+  explicit Writer(const ByteSink& sink) : sink_(sink) {}
+  void raw(const void* data, size_t bytes) {
+    hash_.update({static_cast<const char*>(data), bytes});
+    sink_(data, bytes);
+  }
+  void text(std::string_view s) { raw(s.data(), s.size()); }
+  void number(int32_t value) { raw(&value, sizeof value); }
+  void finish() {
+    const std::string digits = hash_.hex();
+    sink_(digits.data(), digits.size());
+  }
+
+ private:
+  const ByteSink& sink_;
+  Sha256 hash_;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::span<const uint8_t> bytes) {
+    text_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    check(text_.starts_with(kMagic),
+          "[state] these bytes are not a sequence saved by this version");
+    check(text_.size() > kMagic.size() + kHashDigits, "[state] a saved sequence breaks off");
+    Sha256 hash;
+    hash.update(text_.substr(0, text_.size() - kHashDigits));
+    check(hash.hex() == text_.substr(text_.size() - kHashDigits),
+          "[state] a saved sequence is damaged: its hash does not fit");
+    text_.remove_suffix(kHashDigits);
+    text_.remove_prefix(kMagic.size());
+  }
+  std::string_view text(size_t bytes) {
+    check(bytes <= text_.size(), "[state] a saved sequence ends early");
+    const std::string_view out = text_.substr(0, bytes);
+    text_.remove_prefix(bytes);
+    return out;
+  }
+  void raw(void* to, size_t bytes) { std::memcpy(to, text(bytes).data(), bytes); }
+  int32_t number() {
+    int32_t value;
+    raw(&value, sizeof value);
+    return value;
+  }
+  void finish() const { check(text_.empty(), "[state] a saved sequence goes on past its end"); }
+
+ private:
+  std::string_view text_;
+};
+
+// The rows of one page in f32, keys and then values.
+struct PageRows {
+  explicit PageRows(const KvLayout& layout)
+      : k(static_cast<size_t>(kPageTokens * layout.kv_heads * layout.d)),
+        v(static_cast<size_t>(kPageTokens * layout.kv_heads * layout.dv)) {}
+  std::vector<float> k, v;
+};
+
+}  // namespace
+
+// One line that is equal for stores that may exchange sequences.
+std::string StateStore::signature() const {
+  std::string s;
+  for (const StateSpec& spec : specs_)
+    if (const auto* kv = std::get_if<KvSpec>(&spec))
+      s += cat("kv ", kv->layout.kv_heads, ' ', kv->layout.d, ' ', kv->layout.dv, ' ',
+               dtype_name(kv->layout.dtype), ' ', kv->window, ';');
+    else if (const auto* from = std::get_if<KvFrom>(&spec))
+      s += cat("from ", from->execution, ';');
+    else
+      s += cat("recurrent ", std::get<RecurrentSpec>(spec).shape.to_string(), ' ',
+               dtype_name(std::get<RecurrentSpec>(spec).dtype), ';');
+  return s + '\n';
+}
+
+void StateStore::save(SeqId seq, const ByteSink& sink) const {
+  const Memory& memory = at(seq).now;
+  Writer out(sink);
+  out.text(kMagic);
+  out.text(signature());
+  out.number(memory.length);
+  for (size_t l = 0; l < specs_.size(); ++l) {
+    if (const auto* state = std::get_if<Tensor>(&memory.layers[l])) {
+      if (memory.length == 0) continue;
+      check(state->contiguous(), "[state] a recurrent state must be contiguous to be saved");
+      out.raw(state->bytes(), tensor_bytes(std::get<RecurrentSpec>(specs_[l])));
+    } else if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
+      const auto& table = std::get<PageTable>(memory.layers[l]);
+      out.number(table.first);
+      PageRows rows(kv->layout);
+      for (int page = table.first; page < pages_for(memory.length); ++page) {
+        const int count = std::min(kPageTokens, memory.length - page * kPageTokens);
+        read(kv->layout, table[page].get(), 0, count, rows.k.data(), rows.v.data());
+        out.raw(rows.k.data(), rows.k.size() / kPageTokens * count * sizeof(float));
+        out.raw(rows.v.data(), rows.v.size() / kPageTokens * count * sizeof(float));
+      }
+    }
+  }
+  out.finish();
+}
+
+bool StateStore::load(Ctx& c, SeqId seq, std::span<const uint8_t> saved) {
+  check(!has(seq), "[state] sequence ", seq, " exists and cannot be loaded over");
+  Reader in(saved);
+  const std::string mine = signature();
+  check(in.text(mine.size()) == mine, "[state] the saved sequence is of a model with other state");
+  const int length = in.number();
+  check(length >= 0, "[state] a saved sequence of ", length, " tokens");
+  Memory memory = fresh();
+  memory.length = length;
+  for (size_t l = 0; l < specs_.size(); ++l) {
+    if (const auto* recurrent = std::get_if<RecurrentSpec>(&specs_[l])) {
+      if (length == 0) continue;
+      const Tensor state = Tensor::empty(c, recurrent->shape, recurrent->dtype);
+      in.raw(state.bytes(), tensor_bytes(*recurrent));
+      memory.layers[l] = state;
+    } else if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
+      auto& table = std::get<PageTable>(memory.layers[l]);
+      table.first = in.number();
+      check(table.first >= 0 && table.first <= first_page(*kv, length),
+            "[state] a saved sequence lacks keys that its next token may see");
+      const auto k_row = static_cast<size_t>(kv->layout.kv_heads * kv->layout.d),
+                 v_row = static_cast<size_t>(kv->layout.kv_heads * kv->layout.dv);
+      for (int page = table.first; page < pages_for(length); ++page) {
+        const auto count = static_cast<size_t>(std::min(kPageTokens, length - page * kPageTokens));
+        PageRows rows(kv->layout);
+        in.raw(rows.k.data(), count * k_row * sizeof(float));
+        in.raw(rows.v.data(), count * v_row * sizeof(float));
+        if (kv->layout.bytes() + recurrent_size_ > budget_ - bytes()) return false;
+        table.pages.push_back(pages_.allocate(static_cast<size_t>(kv->layout.bytes())));
+        append(kv->layout, table.pages.back().get(), 0, static_cast<int64_t>(count),
+               {rows.k.data(), static_cast<int64_t>(k_row), rows.v.data(),
+                static_cast<int64_t>(v_row)});
+      }
+    }
+  }
+  in.finish();
+  sequences_[seq].now = std::move(memory);
+  return true;
 }
 
 }  // namespace stemma

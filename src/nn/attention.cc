@@ -41,20 +41,12 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* 
   const Tensor values = contiguous(c, heads_of(2, spec.kv_heads));
 
   AttentionPlan plan;
-  plan.q_start = plan.k_start = pass.batch().main.start;
   plan.causal = spec.causal;
   plan.window = spec.window;
   plan.scale = static_cast<float>(spec.scale);
-  Tensor mixed;
-  if (state) {
-    std::vector<Tensor> all_keys, all_values;
-    state->append(c, pass.batch(), keys, values, all_keys, all_values);
-    const Ints lengths = state->lengths(pass.batch());
-    for (size_t s = 0; s < lengths.size(); ++s) plan.k_start[s + 1] = plan.k_start[s] + lengths[s];
-    mixed = attention(c, queries, all_keys, all_values, plan);
-  } else {
-    mixed = attention(c, queries, keys, values, plan);
-  }
+  plan.q_start = plan.k_start = pass.batch().main.start;
+  const Tensor mixed = state ? attention(c, pass.batch(), queries, keys, values, *state, plan)
+                             : attention(c, queries, keys, values, plan);
   return out(c, reshape(c, mixed, {tokens, int64_t{spec.heads} * spec.head_size}));
 }
 

@@ -6,6 +6,7 @@
 
 #include "nn/layers.h"
 #include "nn/pass.h"
+#include "nn/state.h"
 
 namespace stemma {
 

@@ -29,17 +29,4 @@ struct Batch {
   std::vector<SeqId> seqs;  // [S] with a StateStore: whose state each sequence continues
 };
 
-// Keys and values one attention execution reads and appends to. The memory belongs to the
-// StateStore.
-class KvState {
- public:
-  virtual ~KvState() = default;
-  // Appends the batch's rows, k [T,Hk,D] and v [T,Hk,Dv], each to its sequence, and gives per
-  // sequence all rows so far: [>= length, Hk, D].
-  virtual void append(Ctx& c, const Batch& batch, const Tensor& k, const Tensor& v,
-                      std::vector<Tensor>& keys, std::vector<Tensor>& values) = 0;
-  // Rows each sequence of the batch holds, the batch's own included.
-  virtual Ints lengths(const Batch& batch) const = 0;
-};
-
 }  // namespace stemma

@@ -41,7 +41,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
     return score / std::pow(static_cast<double>(length), options.length_penalty);
   };
 
-  StateStore state(model.spec());
+  StateStore state(state_specs(model.spec()));
   SeqId fresh = 0;
   std::vector<SeqId> seqs = {fresh++};
   std::vector<Hypothesis> running = {{{}, 0}}, finished;
@@ -88,7 +88,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
       } else if (going.size() < beams) {
         going.push_back({std::move(ids), next_one.score});
         forked.push_back(fresh++);
-        state.fork(c, seqs[next_one.beam], forked.back());
+        state.fork(seqs[next_one.beam], forked.back());
       }
     }
     for (SeqId seq : seqs) state.release(seq);

@@ -108,8 +108,8 @@ Generated generate(Ctx& c, const Model& model, const Ints& prompt, const Generat
     return out;
   }
 
-  StateStore state(model.spec());
-  state.reserve(c, 0, static_cast<int>(prompt.size()) + options.max_new_tokens);
+  StateStore state(state_specs(model.spec()));
+  state.reserve(0, static_cast<int>(prompt.size()) + options.max_new_tokens);
   Ints seen = prompt, next = prompt;
   StopWatch watch(options.stop);
   std::unique_ptr<StreamDecoder> decoder;

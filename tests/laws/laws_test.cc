@@ -1,56 +1,20 @@
 // The laws every model keeps, on random tiny specs: what a batch, a state, a thread count or a file
 // must not change.
+#include "laws/laws.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 
 #include "autograd/tape.h"
 #include "base/file.h"
-#include "laws/random_spec.h"
 #include "model/checkpoint.h"
 #include "model/fields.h"
-#include "run/engine.h"
 #include "support/temp_dir.h"
 #include "train/objectives.h"
 
 namespace stemma {
 namespace {
-
-class Laws : public testing::TestWithParam<int> {
- protected:
-  explicit Laws(int threads = 1) : engine_(threads), c_(engine_.ctx()) {}
-
-  uint64_t seed() const { return static_cast<uint64_t>(GetParam()); }
-  std::unique_ptr<Model> model(bool causal) {
-    auto m = std::make_unique<Model>(random_spec(seed(), causal));
-    m->params().make_flat(c_, seed(), true);
-    // Norm weights and biases start as constants: move them, or they would hide mistakes.
-    float* values = m->params().values().data<float>();
-    const RngKey key = RngKey(seed()).of("move");
-    for (int64_t i = 0; i < m->params().elements(); ++i)
-      values[i] += static_cast<float>(0.2 * key.normal(static_cast<uint64_t>(i)));
-    m->params().refresh(c_);
-    return m;
-  }
-  static Batch batch_of(const std::vector<Ints>& sequences) {
-    Batch batch;
-    for (const Ints& s : sequences) batch.main.append(s);
-    return batch;
-  }
-
-  Engine engine_;
-  Ctx c_;
-};
-
-double relative(const std::vector<float>& a, const std::vector<float>& b) {
-  double difference = 0, norm = 0;
-  for (size_t i = 0; i < b.size(); ++i) {
-    difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
-    norm += static_cast<double>(b[i]) * b[i];
-  }
-  return a.size() == b.size() ? std::sqrt(difference / std::max(norm, 1e-30)) : INFINITY;
-}
 
 TEST_P(Laws, PackedIsAlone) {
   for (bool causal : {true, false}) {
@@ -64,63 +28,6 @@ TEST_P(Laws, PackedIsAlone) {
     }
     EXPECT_EQ(packed, alone) << "bitwise, causal " << causal;
   }
-}
-
-TEST_P(Laws, TokenByTokenIsPrefill) {
-  const auto m = model(true);
-  const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
-  const std::vector<float> whole = m->forward(c_, batch_of(sequences)).to_vector<float>();
-
-  StateStore state(m->spec());
-  std::vector<std::vector<float>> stepped(sequences.size());
-  for (size_t t = 0; t < 40; ++t) {
-    Batch batch;
-    std::vector<size_t> in_batch;
-    for (size_t s = 0; s < sequences.size(); ++s)
-      if (t < sequences[s].size()) {
-        batch.main.append({sequences[s][t]}, {}, static_cast<int>(t));
-        batch.seqs.push_back(static_cast<SeqId>(s));
-        in_batch.push_back(s);
-      }
-    if (in_batch.empty()) break;
-    const std::vector<float> rows = m->forward(c_, batch, &state).to_vector<float>();
-    const size_t width = rows.size() / in_batch.size();
-    for (size_t i = 0; i < in_batch.size(); ++i)
-      stepped[in_batch[i]].insert(stepped[in_batch[i]].end(),
-                                  rows.begin() + static_cast<int64_t>(i * width),
-                                  rows.begin() + static_cast<int64_t>((i + 1) * width));
-  }
-  std::vector<float> all;
-  for (const auto& rows : stepped) all.insert(all.end(), rows.begin(), rows.end());
-  EXPECT_LE(relative(all, whole), 1e-5);
-}
-
-TEST_P(Laws, ChunkedPrefillAndForkedStateGoOnAlike) {
-  const auto m = model(true);
-  const Ints ids = random_sequences(seed(), m->spec().embed.vocab)[2];
-  const std::vector<float> whole = m->forward(c_, batch_of({ids})).to_vector<float>();
-  const size_t cut = ids.size() / 2;
-  StateStore state(m->spec());
-  auto go_on = [&](SeqId seq, size_t begin, size_t end) {
-    Batch batch;
-    batch.main.append(
-        {ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(end)}, {},
-        static_cast<int>(begin));
-    batch.seqs = {seq};
-    return m->forward(c_, batch, &state).to_vector<float>();
-  };
-  std::vector<float> first = go_on(7, 0, cut);
-  state.fork(c_, 7, 9);
-  for (SeqId seq : {7, 9}) {
-    std::vector<float> all = first;
-    const std::vector<float> rest = go_on(seq, cut, ids.size());
-    all.insert(all.end(), rest.begin(), rest.end());
-    EXPECT_LE(relative(all, whole), 1e-5);
-  }
-  state.rollback(9, static_cast<int>(cut));
-  const std::vector<float> again = go_on(9, cut, ids.size());
-  EXPECT_LE(relative(again, {whole.begin() + static_cast<int64_t>(first.size()), whole.end()}),
-            1e-5);
 }
 
 // Gradients of the mean loss over `parts` micro-batches.

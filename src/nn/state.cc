@@ -57,12 +57,7 @@ Tensor attention(Ctx& c, const Batch& batch, const Tensor& q, const Tensor& k, c
     }
     return attention(c, q, concat(c, keys, 0), concat(c, values, 0), plan);
   }
-  std::vector<Tensor> keys, values;
-  for (size_t s = 0; s < state.past.size(); ++s) {
-    auto [all_k, all_v] = rows_of(c, state, s, plan.k_start[s + 1] - plan.k_start[s]);
-    keys.push_back(all_k), values.push_back(all_v);
-  }
-  return attention(c, q, keys, values, plan);
+  return attention(c, q, state.kv, plan);
 }
 
 }  // namespace stemma

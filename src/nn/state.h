@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "nn/batch.h"
-#include "nn/kv_pages.h"
 #include "ops/attention/attention.h"
 
 namespace stemma {

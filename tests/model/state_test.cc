@@ -30,10 +30,11 @@ class State : public testing::Test {
   Ctx c_;
 };
 
-// ---- Keys and values. One head of width 4: a page is 64 tokens of 8 floats.
+// ---- Keys and values. One head of width 32: a page is 64 tokens of 64 floats, a size that the
+// pool does not round.
 
 struct Kv : State {
-  static constexpr KvLayout kLayout{1, 4, 4};
+  static constexpr KvLayout kLayout{1, 32, 32};
   std::vector<StateSpec> specs_ = {KvSpec{kLayout}, KvFrom{0}, KvSpec{kLayout}};
   const int64_t two_pages_ = 2 * kLayout.bytes();  // of 64 tokens, in both layers that keep some
 
@@ -43,8 +44,8 @@ struct Kv : State {
     const Batch batch = one(Ints(static_cast<size_t>(count), 1), seq, past);
     std::vector<LayerState> layers = store.begin(batch);
     std::vector<float> rows;
-    for (int t = past; t < past + count; ++t) rows.insert(rows.end(), 4, static_cast<float>(t));
-    const Tensor x = Tensor::from<float>(c_, rows, {count, 1, 4});
+    for (int t = past; t < past + count; ++t) rows.insert(rows.end(), 32, static_cast<float>(t));
+    const Tensor x = Tensor::from<float>(c_, rows, {count, 1, 32});
     AttentionPlan plan;
     plan.causal = true;
     for (LayerState& layer : layers) {

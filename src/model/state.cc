@@ -18,6 +18,8 @@ size_t tensor_bytes(const RecurrentSpec& spec) {
   return static_cast<size_t>(spec.shape.elements() * dtype_bits(spec.dtype) / 8);
 }
 
+int64_t page_bytes(const KvSpec& kv) { return Pool::footprint(kv.layout.bytes()); }
+
 int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 }  // namespace
@@ -97,7 +99,7 @@ bool StateStore::reserve(SeqId seq, int tokens) {
     }
   };
   int64_t wanted = is_new ? recurrent_size_ : 0;
-  each_wanted([&](const KvSpec& kv, PageTable&, int) { wanted += kv.layout.bytes(); });
+  each_wanted([&](const KvSpec& kv, PageTable&, int) { wanted += page_bytes(kv); });
   if (wanted > 0 && wanted > budget_ - bytes()) return false;
 
   each_wanted([&](const KvSpec& kv, PageTable& table, int page) {
@@ -112,6 +114,17 @@ bool StateStore::reserve(SeqId seq, int tokens) {
   });
   if (is_new) sequences_[seq].now = std::move(made);
   return true;
+}
+
+int64_t StateStore::bytes_for(int tokens) const {
+  int64_t total = recurrent_size_;
+  for (const StateSpec& spec : specs_)
+    if (const auto* kv = std::get_if<KvSpec>(&spec)) {
+      const int most =
+          kv->window == 0 ? tokens : std::min(tokens, kv->window + kSlack + kPageTokens);
+      total += pages_for(most) * page_bytes(*kv);
+    }
+  return total;
 }
 
 void StateStore::release(SeqId seq) { sequences_.erase(seq); }
@@ -386,7 +399,7 @@ bool StateStore::load(Ctx& c, SeqId seq, std::span<const uint8_t> saved) {
         PageRows rows(kv->layout);
         in.raw(rows.k.data(), count * k_row * sizeof(float));
         in.raw(rows.v.data(), count * v_row * sizeof(float));
-        if (kv->layout.bytes() + recurrent_size_ > budget_ - bytes()) return false;
+        if (page_bytes(*kv) + recurrent_size_ > budget_ - bytes()) return false;
         table.pages.push_back(pages_.allocate(static_cast<size_t>(kv->layout.bytes())));
         append(kv->layout, table.pages.back().get(), 0, static_cast<int64_t>(count),
                {rows.k.data(), static_cast<int64_t>(k_row), rows.v.data(),

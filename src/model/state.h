@@ -60,6 +60,7 @@ class StateStore {
   bool load(Ctx& c, SeqId seq, std::span<const uint8_t> saved);
 
   int64_t bytes() const;
+  int64_t bytes_for(int tokens) const;  // that a sequence of its own would take
   int64_t budget() const { return budget_; }
 
   // For Model::forward: what each execution sees of the batch's sequences, and the step that makes

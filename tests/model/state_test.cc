@@ -36,7 +36,8 @@ class State : public testing::Test {
 struct Kv : State {
   static constexpr KvLayout kLayout{1, 32, 32};
   std::vector<StateSpec> specs_ = {KvSpec{kLayout}, KvFrom{0}, KvSpec{kLayout}};
-  const int64_t two_pages_ = 2 * kLayout.bytes();  // of 64 tokens, in both layers that keep some
+  const int64_t two_pages_ =
+      2 * Pool::footprint(kLayout.bytes());  // of 64 tokens, in both layers that keep some
 
   // Adds `count` tokens; the row of token t is t in every place.
   void add(StateStore& store, SeqId seq, int count) {
@@ -145,17 +146,18 @@ TEST_F(Kv, ForeignBytesAreRefused) {
 
 struct Recurrence : State {
   static constexpr int kEvery = 10;
-  StateStore store_{std::vector<StateSpec>{RecurrentSpec{{kWidth}, DType::f32, kEvery}}};
+  StateStore store_{{RecurrentSpec{{kWidth}, DType::f32, kEvery}}};
   Tensor a_ = Tensor::from<float>(c_, std::vector<float>{0.5f, 0.9f, -0.7f}, {kWidth});
 
   static float input(int t, int64_t i) {
     return static_cast<float>((t * 7 + i * 3) % 11) - 5 + 0.25f * static_cast<float>(t % 3);
   }
   // Tokens [length, end) of a sequence through the layer; the state after the last.
-  Tensor run(Ctx& c, SeqId seq, int end) {
-    const int past = store_.length(seq);
+  Tensor run(Ctx& c, SeqId seq, int end) { return run(c, store_, seq, end); }
+  Tensor run(Ctx& c, StateStore& store, SeqId seq, int end) const {
+    const int past = store.length(seq);
     const Batch batch = one(Ints(static_cast<size_t>(end - past), 0), seq, past);
-    std::vector<LayerState> layers = store_.begin(batch);
+    std::vector<LayerState> layers = store.begin(batch);
     auto& state = std::get<RecurrentState>(layers[0]);
     Tensor h = state.in[0] ? state.in[0] : Tensor::zeros(c, {kWidth});
     for (int t = past; t < end; ++t) {
@@ -164,15 +166,12 @@ struct Recurrence : State {
       h = add(c, mul(c, a_, h), Tensor::from<float>(c, x, {kWidth}));
     }
     state.out[0] = h;
-    store_.advance(batch, layers);
+    store.advance(batch, layers);
     return h;
   }
   std::vector<float> alone(int end) {
-    StateStore fresh{std::vector<StateSpec>{RecurrentSpec{{kWidth}}}};
-    std::swap(fresh, store_);
-    const std::vector<float> h = run(c_, 0, end).to_vector<float>();
-    std::swap(fresh, store_);
-    return h;
+    StateStore fresh({RecurrentSpec{{kWidth}}});
+    return run(c_, fresh, 0, end).to_vector<float>();
   }
 };
 

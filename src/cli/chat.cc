@@ -12,7 +12,7 @@
 #include "cli/verb.h"
 #include "hub/cache.h"
 #include "model/checkpoint.h"
-#include "run/generate.h"
+#include "run/scheduler.h"
 #include "text/chat_template.h"
 
 namespace stemma::cli {
@@ -90,6 +90,9 @@ struct Chat {
     const bool terminal = isatty(STDIN_FILENO) != 0 && !session.json;
     if (terminal) session.notice("/clear forgets the conversation, /exit leaves, Ctrl-C stops");
     catch_interrupts();
+    SchedulerOptions scheduling;
+    scheduling.kept = 1;  // the conversation so far: the next turn goes on from what it shares
+    Scheduler scheduler(c, *checkpoint.model, &tokenizer, scheduling);
     std::vector<Json> history = opening();
     LineReader lines;
     for (uint64_t turn = 0;; ++turn) {
@@ -118,14 +121,20 @@ struct Chat {
       const Ints prompt = chat.encode(tokenizer, input, chat.render(input)).ids;
       g.sampling.seed = sampling.seed + turn;
       interrupted = false;
-      const Generated reply = generate(c, *checkpoint.model, prompt, g, &tokenizer,
-                                       [&](int32_t, std::string_view text) {
-                                         if (!session.json) {
-                                           std::fwrite(text.data(), 1, text.size(), stdout);
-                                           std::fflush(stdout);
-                                         }
-                                         return !interrupted;
-                                       });
+      Generated reply;
+      const Scheduler::Id request =
+          scheduler.submit({prompt, g,
+                            [&](int32_t, std::string_view text) {
+                              if (!session.json) {
+                                std::fwrite(text.data(), 1, text.size(), stdout);
+                                std::fflush(stdout);
+                              }
+                              return !interrupted;
+                            },
+                            [&](Generated done) { reply = std::move(done); }});
+      while (scheduler.step())
+        if (interrupted) scheduler.cancel(request);
+      check(reply.error.empty(), reply.error);
       session.print("");
       const Json message = Json::object({{"role", "assistant"}, {"content", reply.text}});
       if (session.json) {

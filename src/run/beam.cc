@@ -4,7 +4,9 @@
 // next beams.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "ops/primitives.h"
 #include "run/generate.h"
 
 namespace stemma {
@@ -32,9 +34,24 @@ std::vector<double> log_softmax(std::span<const float> logits) {
   return out;
 }
 
+// The ids of the largest scores, largest first, the smaller id first of equals.
+Ints best_ids(std::span<const float> scores, size_t count) {
+  Ints ids(scores.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto kept = ids.begin() + static_cast<int64_t>(std::min(count, ids.size()));
+  std::partial_sort(ids.begin(), kept, ids.end(), [&](int32_t a, int32_t b) {
+    const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
+  });
+  ids.erase(kept, ids.end());
+  return ids;
+}
+
 }  // namespace
 
 Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateOptions& options) {
+  check_generates(model);
+  check(!prompt.empty(), "[generate] the prompt has no tokens");
   const auto beams = static_cast<size_t>(options.num_beams);
   const size_t considered = std::max<size_t>(2, 1 + options.eos.size()) * beams;
   auto penalised = [&](double score, size_t length) {
@@ -54,28 +71,29 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
                         state.length(seqs[b]));
     batch.seqs = seqs;
     const Tensor hidden = model.forward(c, batch, &state);
-    const Tensor logits = model.head<LmHeadLayer>()->logits(c, hidden);
-    const int64_t vocab = logits.extent(1);
+    Ints rows;  // the last of each beam
+    for (size_t b = 0; b < running.size(); ++b) rows.push_back(batch.main.start[b + 1] - 1);
+    const Tensor logits =
+        model.head<LmHeadLayer>()->logits(c, gather(c, hidden, Tensor::from(c, rows)));
+    const auto vocab = static_cast<size_t>(logits.extent(1));
 
     std::vector<Continuation> all;
     for (size_t b = 0; b < running.size(); ++b) {
       Ints seen = prompt;
       seen.insert(seen.end(), running[b].ids.begin(), running[b].ids.end());
-      const float* row = logits.data<float>() + (batch.main.start[b + 1] - 1) * vocab;
-      const std::vector<double> exact = log_softmax({row, static_cast<size_t>(vocab)});
+      const std::vector<double> exact = log_softmax({logits.data<float>() + b * vocab, vocab});
       std::vector<float> scores(exact.begin(), exact.end());
       penalise_repetition(scores, seen, options.sampling.repetition_penalty);
-      for (int64_t id = 0; id < vocab; ++id) {
+      // No more than `considered` of one beam can be among as many of all.
+      for (int32_t id : best_ids(scores, considered)) {
         const bool ends =
             last || std::find(options.eos.begin(), options.eos.end(), id) != options.eos.end();
-        all.push_back({b, static_cast<int32_t>(id),
-                       running[b].score + scores[static_cast<size_t>(id)], ends});
+        all.push_back({b, id, running[b].score + scores[static_cast<size_t>(id)], ends});
       }
     }
-    const size_t kept = std::min(considered, all.size());
     std::stable_sort(all.begin(), all.end(),
                      [](const auto& x, const auto& y) { return x.score > y.score; });
-    all.resize(kept);
+    all.resize(std::min(considered, all.size()));
 
     std::vector<Hypothesis> going;
     std::vector<SeqId> forked;

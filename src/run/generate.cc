@@ -2,65 +2,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <memory>
+#include <limits>
+
+#include "run/scheduler.h"
 
 namespace stemma {
-namespace {
-
-// Logits of the batch's last rows, one vector a sequence.
-std::vector<float> last_logits(Ctx& c, const Model& model, const Ints& tokens, int first,
-                               StateStore& state, SeqId seq) {
-  Batch batch;
-  batch.main.append(tokens, {}, first);
-  batch.seqs = {seq};
-  const Tensor hidden = model.forward(c, batch, &state);
-  const int64_t rows = hidden.extent(0), width = hidden.extent(1);
-  const Tensor last = hidden.view({1, width}, {width, 1}, (rows - 1) * width);
-  return model.head<LmHeadLayer>()->logits(c, last).to_vector<float>();
-}
-
-// Text that streams out, minus what might still become a stop string.
-class StopWatch {
- public:
-  explicit StopWatch(const std::vector<std::string>& stops) : stops_(stops) {}
-
-  // Appends; returns what may be shown. found() says whether a stop string has come.
-  std::string push(std::string_view piece) {
-    text_ += piece;
-    for (const std::string& stop : stops_)
-      if (const size_t at = text_.find(stop); at != std::string::npos && !stop.empty()) {
-        found_ = true;
-        text_.resize(std::min(at, text_.size()));
-      }
-    size_t safe = text_.size();
-    if (!found_)
-      for (const std::string& stop : stops_)
-        for (size_t n = std::min(stop.size(), text_.size()); n > 0; --n)
-          if (text_.ends_with(std::string_view(stop).substr(0, n))) {
-            safe = std::min(safe, text_.size() - n);
-            break;
-          }
-    return show(safe);
-  }
-  std::string finish() { return show(text_.size()); }
-  bool found() const { return found_; }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string show(size_t end) {
-    if (end <= shown_) return {};
-    std::string out = text_.substr(shown_, end - shown_);
-    shown_ = end;
-    return out;
-  }
-  const std::vector<std::string>& stops_;
-  std::string text_;
-  size_t shown_ = 0;
-  bool found_ = false;
-};
-
-}  // namespace
-
 GenerateOptions generation_defaults(const std::filesystem::path& directory, const Json& config) {
   Json file = Json::object();
   if (std::filesystem::exists(directory / "generation_config.json"))
@@ -90,53 +36,63 @@ GenerateOptions generation_defaults(const std::filesystem::path& directory, cons
   return options;
 }
 
-Generated generate(Ctx& c, const Model& model, const Ints& prompt, const GenerateOptions& options,
-                   const Tokenizer* tokenizer, const OnToken& on_token) {
+void check_generates(const Model& model) {
   check(model.head<LmHeadLayer>() != nullptr, "[generate] the model has no language-model head");
   check(
       std::get<Attention>(model.spec().stack().blocks.at(0).mixer).causal,
       "[generate] the model is bidirectional: it fills masks (stemma fill) but does not generate");
-  check(!prompt.empty(), "[generate] the prompt has no tokens");
+}
+
+int position_limit(const ModelSpec& spec) {
+  const auto* learned = std::get_if<LearnedPositions>(&spec.embed.position);
+  return learned ? learned->rows : std::numeric_limits<int>::max();
+}
+
+namespace {
+
+Generated best_of_beams(Ctx& c, const Model& model, const Ints& prompt,
+                        const GenerateOptions& options, const Tokenizer* tokenizer) {
   Generated out;
-  out.finish_reason = "length";
-  if (options.num_beams > 1) {
-    out.ids = beam_search(c, model, prompt, options);
-    if (!out.ids.empty() &&
-        std::find(options.eos.begin(), options.eos.end(), out.ids.back()) != options.eos.end())
-      out.finish_reason = "stop";
-    if (tokenizer) out.text = tokenizer->decode(out.ids);
-    return out;
-  }
+  out.ids = beam_search(c, model, prompt, options);
+  const bool eos = !out.ids.empty() && std::find(options.eos.begin(), options.eos.end(),
+                                                 out.ids.back()) != options.eos.end();
+  out.finish_reason = eos ? "stop" : "length";
+  if (tokenizer) out.text = tokenizer->decode(out.ids);
+  return out;
+}
 
-  StateStore state(state_specs(model.spec()));
-  state.reserve(0, static_cast<int>(prompt.size()) + options.max_new_tokens);
-  Ints seen = prompt, next = prompt;
-  StopWatch watch(options.stop);
-  std::unique_ptr<StreamDecoder> decoder;
-  if (tokenizer) decoder = std::make_unique<StreamDecoder>(*tokenizer);
+}  // namespace
 
-  for (int step = 0; step < options.max_new_tokens; ++step) {
-    std::vector<float> scores =
-        last_logits(c, model, next, static_cast<int>(seen.size() - next.size()), state, 0);
-    const int32_t id = choose(scores, seen, options.sampling, step);
-    out.ids.push_back(id);
-    seen.push_back(id);
-    next = {id};
-    const bool ended = std::find(options.eos.begin(), options.eos.end(), id) != options.eos.end();
-    std::string piece;
-    if (decoder && !ended) piece = watch.push(decoder->push(id));
-    const bool go_on = !on_token || on_token(id, piece);
-    if (ended || watch.found() || !go_on) {
-      out.finish_reason = "stop";
-      break;
-    }
-  }
-  if (decoder && !watch.found()) {
-    std::string rest = watch.push(decoder->finish());
-    rest += watch.finish();
-    if (on_token && !rest.empty()) on_token(-1, rest);
-  }
-  out.text = watch.text();
+Generated generate(Ctx& c, const Model& model, const Ints& prompt, const GenerateOptions& options,
+                   const Tokenizer* tokenizer, const OnToken& on_token) {
+  if (options.num_beams > 1) return best_of_beams(c, model, prompt, options, tokenizer);
+  Scheduler scheduler(c, model, tokenizer);
+  Generated out;
+  scheduler.submit({prompt, options, on_token, [&](Generated done) { out = std::move(done); }});
+  scheduler.run();
+  check(out.error.empty(), out.error);
+  return out;
+}
+
+std::vector<Generated> generate(Ctx& c, const Model& model, std::span<const Ints> prompts,
+                                const GenerateOptions& options, const Tokenizer* tokenizer,
+                                const OnDone& on_done, int64_t state_bytes) {
+  std::vector<Generated> out(prompts.size());
+  auto done = [&](size_t i, Generated result) {
+    check(result.error.empty(), result.error);
+    out[i] = std::move(result);
+    if (on_done) on_done(i, out[i]);
+  };
+  SchedulerOptions scheduling;
+  scheduling.state_bytes = state_bytes;
+  Scheduler scheduler(c, model, tokenizer, scheduling);
+  for (size_t i = 0; i < prompts.size(); ++i)
+    if (options.num_beams > 1)
+      done(i, best_of_beams(c, model, prompts[i], options, tokenizer));
+    else
+      scheduler.submit(
+          {prompts[i], options, {}, [&done, i](Generated result) { done(i, std::move(result)); }});
+  scheduler.run();
   return out;
 }
 

@@ -38,10 +38,18 @@ void keep_top_k(std::span<float> scores, size_t k) {
 // while the mass up to and including them is at most 1 - p.
 void keep_top_p(std::span<float> scores, double top_p) {
   const std::vector<double> p = probabilities(scores);
-  std::vector<size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] < p[b]; });
+  // All ids below this, together, cannot have the mass 1 - p: they go without being sorted.
+  const double negligible = (1 - top_p) / (2 * static_cast<double>(p.size()));
   double mass = 0;
+  std::vector<size_t> order;
+  for (size_t i = 0; i < p.size(); ++i)
+    if (p[i] < negligible) {
+      mass += p[i];
+      scores[i] = kExcluded;
+    } else {
+      order.push_back(i);
+    }
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] < p[b]; });
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     mass += p[order[i]];
     if (mass > 1 - top_p) break;

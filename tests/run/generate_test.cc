@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "run/engine.h"
 #include "run/score.h"
+#include "run/tiny_model.h"
 #include "support/temp_dir.h"
 
 namespace stemma {
@@ -15,27 +16,11 @@ namespace {
 
 class Generation : public testing::Test {
  protected:
-  Generation() : engine_(1), c_(engine_.ctx()), tokenizer_(Tokenizer::bytes()) {
-    Attention attention;
-    attention.heads = 4, attention.kv_heads = 2, attention.head_size = 6;
-    attention.causal = true;
-    attention.scale = 0.4;
-    Rope rope;
-    rope.width = 6;
-    attention.position = rope;
-    BlockSpec block;
-    block.mixer = attention;
-    block.mix.in = block.ff.in = Norm{NormKind::rms, 1e-6};
-    block.ffn = Glu{20, Activation::silu, false};
-    ModelSpec spec;
-    spec.embed.vocab = tokenizer_.vocab_size();
-    spec.embed.width = 24;
-    spec.init_std = 0.5;
-    spec.max_positions = 32;
-    spec.decoder = StackSpec{{block, block}, Norm{NormKind::rms, 1e-6}};
-    spec.heads = {LmHead{}};
-    model_ = std::make_unique<Model>(spec);
-    model_->params().make_flat(c_, 3, false);
+  Generation()
+      : engine_(1),
+        c_(engine_.ctx()),
+        tokenizer_(Tokenizer::bytes()),
+        model_(tiny_causal_model(c_)) {
     prompt_ = tokenizer_.encode("To be").ids;
     options_.max_new_tokens = 24;
   }

@@ -58,6 +58,8 @@ struct BackwardKernel {
 struct OpTraits {
   // The bits do not depend on the CPU level. (On threads and on other rows they never depend.)
   bool same_at_every_level = true;
+  // Kernels know the levels with dot products and tiles too (available_dot_isas()).
+  bool dot_levels = false;
   // Kernels take operands whose rows lie apart, at one distance, like columns of a wider matrix:
   // each row is dense (rows::apart()). Else operands are contiguous.
   bool rows_apart = false;

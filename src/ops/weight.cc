@@ -1,7 +1,6 @@
 #include "ops/weight.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "ops/primitives.h"
 
@@ -58,9 +57,11 @@ Weight::Forward Weight::pack_forward(Ctx& c) const {
   if (!any) return packed;
   packed.bias = Tensor::zeros(c, {rows_});
   float* to = packed.bias.data<float>();
+  Ctx quiet = c;
+  quiet.tape = nullptr;
   for (const Slice& slice : slices_) {
     if (slice.bias && *slice.bias)
-      std::memcpy(to, slice.bias->data<float>(), static_cast<size_t>(slice.rows) * sizeof(float));
+      std::copy_n(contiguous(quiet, *slice.bias).data<float>(), slice.rows, to);
     to += slice.rows;
   }
   return packed;

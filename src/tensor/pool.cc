@@ -107,10 +107,12 @@ struct Pool::State {
   };
 };
 
-Pool::Pool() : state_(new State) {}
+Pool::Pool() : Pool(Source()) {}
+Pool::Pool(Source source) : state_(new State), source_(std::move(source)) {}
 Pool::~Pool() { state_->release(); }
 
 Buffer Pool::allocate(size_t bytes) {
+  if (source_) return source_(bytes);
   const size_t rounded = class_bytes(bytes);
   void* block = state_->take(rounded);
   const auto keep = [](std::byte*) {};  // the allocator gives the block back

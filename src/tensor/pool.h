@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 
@@ -17,6 +18,9 @@ using Buffer = std::shared_ptr<std::byte>;
 class Pool : public std::pmr::memory_resource {
  public:
   Pool();
+  // Takes buffers from `source` instead: memory that watches its bounds, for tests.
+  using Source = std::function<Buffer(size_t bytes)>;
+  explicit Pool(Source source);
   ~Pool() override;
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -38,6 +42,7 @@ class Pool : public std::pmr::memory_resource {
   }
   struct State;
   State* state_;
+  Source source_;
 };
 
 }  // namespace stemma

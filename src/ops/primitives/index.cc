@@ -8,12 +8,15 @@
 namespace stemma {
 namespace {
 
-void check_index(const char* op, const Tensor& index, int64_t rows, int64_t lowest = 0) {
+// The index, contiguous.
+Tensor checked_index(Ctx& c, const char* op, const Tensor& given, int64_t rows,
+                     int64_t lowest = 0) {
+  const Tensor index = contiguous(c, given);
   const int32_t* at = index.data<int32_t>();
-  check(index.contiguous(), "[", op, "] index must be contiguous");
   for (int64_t i = 0; i < index.elements(); ++i)
     check(at[i] >= lowest && at[i] < rows, "[", op, "] index ", at[i], " at position ", i,
           " is outside the table of ", rows, " rows");
+  return index;
 }
 
 int64_t row_elements(const Tensor& a) {
@@ -24,9 +27,9 @@ int64_t row_elements(const Tensor& a) {
 
 }  // namespace
 
-Tensor gather(Ctx& c, const Tensor& a, const Tensor& index) {
+Tensor gather(Ctx& c, const Tensor& a, const Tensor& at_rows) {
   const int64_t rows = a.shape()[0], width = row_elements(a);
-  check_index("gather", index, rows);
+  const Tensor index = checked_index(c, "gather", at_rows, rows);
   const Tensor table = contiguous(c, a);
   Shape shape = index.shape();
   for (int d = 1; d < a.rank(); ++d) shape.push_back(a.shape()[d]);
@@ -50,10 +53,10 @@ Tensor gather(Ctx& c, const Tensor& a, const Tensor& index) {
   return y;
 }
 
-Tensor scatter_add(Ctx& c, const Tensor& a, const Tensor& index, int64_t rows) {
-  check(index.rank() == 1 && index.elements() == a.shape()[0], "[scatter_add] ", index.elements(),
-        " indices for ", a.shape()[0], " rows");
-  check_index("scatter_add", index, rows);
+Tensor scatter_add(Ctx& c, const Tensor& a, const Tensor& to_rows, int64_t rows) {
+  check(to_rows.rank() == 1 && to_rows.elements() == a.shape()[0], "[scatter_add] ",
+        to_rows.elements(), " indices for ", a.shape()[0], " rows");
+  const Tensor index = checked_index(c, "scatter_add", to_rows, rows);
   const int64_t width = row_elements(a);
   const Tensor dense = contiguous(c, a);
   Shape shape = a.shape();
@@ -74,11 +77,12 @@ Tensor scatter_add(Ctx& c, const Tensor& a, const Tensor& index, int64_t rows) {
   return y;
 }
 
-Tensor pick(Ctx& c, const Tensor& a, const Tensor& index) {
-  check(a.rank() == 2 && index.elements() == a.shape()[0], "[pick] ", index.elements(),
+Tensor pick(Ctx& c, const Tensor& a, const Tensor& columns) {
+  check(a.rank() == 2 && columns.elements() == a.shape()[0], "[pick] ", columns.elements(),
         " indices for ", a.shape().to_string());
   const int64_t rows = a.shape()[0], width = a.shape()[1];
-  check_index("pick", index, width, std::numeric_limits<int32_t>::min());
+  const Tensor index =
+      checked_index(c, "pick", columns, width, std::numeric_limits<int32_t>::min());
   const Tensor dense = contiguous(c, a);
   Tensor y = Tensor::zeros(c, {rows}, a.dtype());
   const int32_t* at = index.data<int32_t>();

@@ -15,10 +15,12 @@ import zlib
 from typing import Callable, Optional
 
 import numpy as np
+import peft
 import torch
 import transformers
 from safetensors.numpy import save_file
 
+import adapter
 import generation
 import training
 from precision import DoubleEverywhere, double_inputs, double_model, gradient_errors, relative
@@ -43,6 +45,7 @@ class Case:
     respell: Optional[Callable] = None  # rewrites the saved model/ in another published spelling
     generate: Optional[generation.Generate] = None
     train: Optional[training.Train] = None
+    adapter: Optional[dict] = None  # peft's LoraConfig: everything is then computed through it
     about: str = ""  # for people
 
     @property
@@ -99,6 +102,7 @@ def save_case_json(folder, family, source, **entries):
         "versions": {
             "torch": torch.__version__.split("+")[0],
             "transformers": transformers.__version__,
+            **({"peft": peft.__version__} if (folder / "adapter").exists() else {}),
         },
     }
     (folder / "case.json").write_text(json.dumps({**head, **entries}, indent=1) + "\n")
@@ -171,7 +175,8 @@ def record_results(folder, model, inputs, wanted, grads, renamed=lambda name: na
         )
         errors[name] = round_up(error)
     if grads:
-        names = stored_names(folder / "model")
+        learnt = folder / "adapter"
+        names = stored_names(learnt if learnt.exists() else folder / "model")
         gradients = under_stored_names(gradients, names, renamed)
         exact_gradients = under_stored_names(exact_gradients, names, renamed)
         save_file(
@@ -204,6 +209,10 @@ def write_case(case, root):
     renamed = case.respell and case.respell(folder / "model") or (lambda name: name)
     # What counts is the folder: everything below is computed by the model as loaded from it.
     model = load_model(folder / "model", case.architecture)
+    if case.adapter:
+        adapter.write(folder, model, case.adapter, case.seed, case.std)
+        model = adapter.load(load_model(folder / "model", case.architecture), folder)
+        renamed = adapter.in_memory
     errors = {}
     if case.inputs:
         inputs = case.inputs(rng, config)

@@ -12,6 +12,7 @@ from case import MAX_BYTES, load_file_names
 KNOWN = {
     "case.json",
     "model",
+    "adapter",
     "inputs.safetensors",
     "outputs.safetensors",
     "grads.safetensors",
@@ -103,7 +104,8 @@ def check_case(folder):
         problems.append(f"{size} bytes, above {MAX_BYTES}")
     head = read_json(folder / "case.json")
     problems += [f"case.json lacks {key}" for key in ("family", "source") if key not in head]
-    names = {n for f in (folder / "model").rglob("*.safetensors") for n in load_file_names(f)}
+    stored = [f for part in ("model", "adapter") for f in (folder / part).rglob("*.safetensors")]
+    names = {name for file in stored for name in load_file_names(file)}
     check_tensors(folder, names, problems)
     if (folder / "generate.json").exists():
         check_generate(folder, problems)

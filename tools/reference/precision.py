@@ -7,7 +7,10 @@ f64 run of the same code.
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch.overrides import TorchFunctionMode
+
+import adapter
 
 
 class DoubleEverywhere(TorchFunctionMode):
@@ -23,6 +26,9 @@ class DoubleEverywhere(TorchFunctionMode):
 def double_model(model):
     """A f64 copy of `model`. It is built anew, so that tables such as inverse frequencies are f64
     too. To be used inside DoubleEverywhere."""
+    if isinstance(model, PeftModel):
+        base = model.get_base_model()
+        return adapter.double(model, type(base)(base.config))
     copy = type(model)(model.config).double().eval()
     copy.load_state_dict({name: t.double() for name, t in model.state_dict().items()})
     if getattr(model, "generation_config", None) is not None:

@@ -131,6 +131,22 @@ CASES = [
     ),
     Case(
         "bert",
+        "adapter",
+        "BertForMaskedLM",
+        HEAD,
+        inputs=labelled(LENGTHS, masked),
+        outputs=LOSS,
+        grads=True,
+        adapter=dict(
+            r=4,
+            lora_alpha=6,
+            use_rslora=True,
+            target_modules=["query", "key", "output.dense"],
+        ),
+        about="rank-stabilised LoRA; output.dense names two projections of a layer",
+    ),
+    Case(
+        "bert",
         "masked_lm_gelu_new",
         "BertForMaskedLM",
         {**HEAD, "hidden_act": "gelu_new", "layer_norm_eps": 1e-3, "tie_word_embeddings": False},

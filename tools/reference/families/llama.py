@@ -188,6 +188,22 @@ CASES = [
     ),
     Case(
         "llama",
+        "adapter",
+        "LlamaForCausalLM",
+        GQA,
+        inputs=causal([11, 1, 8], left=(2,)),
+        outputs=CAUSAL + ("hidden_states",),
+        grads=True,
+        adapter=dict(
+            r=3,
+            lora_alpha=5,
+            target_modules=["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"],
+            task_type="CAUSAL_LM",
+        ),
+        about="LoRA on q and v but not k, on up but not gate: slices of what one product computes",
+    ),
+    Case(
+        "llama",
         "base",
         "LlamaModel",
         GQA,

@@ -29,11 +29,12 @@ std::array<Tensor, N> rematerialised(Ctx& c, Segment segment) {
   }
   if (count > 0)
     c.tape->record("rematerialised", std::span<const Tensor>(out.data(), count),
-                   [segment = std::move(segment), place, count](
+                   [segment = std::move(segment), as_before = c, place, count](
                        Ctx& c, std::span<const Tensor> douts, Grads& grads) {
                      Tape again(grads, true);
-                     Ctx recording = c;
+                     Ctx recording = as_before;
                      recording.tape = &again;
+                     recording.rec = c.rec;
                      const std::array<Tensor, N> all = segment(recording);
                      std::array<Tensor, N> results;
                      for (size_t i = 0; i < count; ++i) results[i] = all[place[i]];

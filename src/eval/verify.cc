@@ -7,6 +7,7 @@
 
 #include "autograd/tape.h"
 #include "eval/case.h"
+#include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "run/embed.h"
 #include "run/generate.h"
@@ -121,6 +122,9 @@ class CaseRun {
   fs::path model_directory() const { return folder_ / "model"; }
   Checkpoint& checkpoint() {
     if (!checkpoint_) checkpoint_ = load_checkpoint(c_, model_directory());
+    Adapters& adapters = checkpoint_->model->adapters();
+    if (const fs::path adapter = folder_ / "adapter"; adapters.empty() && fs::exists(adapter))
+      adapters.push_back(load_adapter(c_, *checkpoint_, adapter));
     return *checkpoint_;
   }
   const CaseInputs& inputs() {
@@ -235,9 +239,12 @@ class CaseRun {
   void gradients() {
     Checkpoint& checkpoint = this->checkpoint();
     Model& model = *checkpoint.model;
-    model.params().make_flat(c_, 0, true);
+    // With an adapter it is the adapter's gradients that a case has.
+    ParamStore& learnt =
+        model.adapters().empty() ? model.params() : model.adapters().front()->params();
+    learnt.make_flat(c_, 0, true);
     Tape tape;
-    model.params().watch(tape);
+    learnt.watch(tape);
     Ctx recorded = c_;
     recorded.tape = &tape;
     const Tensor hidden = model.forward(recorded, inputs().batch());
@@ -274,6 +281,9 @@ class CaseRun {
 
   // By published name; a tied head's matrix is the embedding.
   const Parameter* find_parameter(const std::string& published) {
+    for (const auto& adapter : checkpoint().model->adapters())
+      for (const Parameter& p : adapter->params().all())
+        if (peft_name(checkpoint(), p) == published) return &p;
     const auto own = own_name(checkpoint().rules, published);
     if (!own) return nullptr;
     ParamStore& params = checkpoint().model->params();

@@ -86,8 +86,10 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   check(!state || batch.seqs.size() == static_cast<size_t>(batch.main.sequences()),
         "[model] with state, a batch names the sequence of each of its rows");
   // Shared with the blocks that run again in the backward pass.
-  const auto pass =
-      std::allocate_shared<Pass>(std::pmr::polymorphic_allocator<Pass>(c.pool), batch);
+  const auto pass = std::allocate_shared<Pass>(std::pmr::polymorphic_allocator<Pass>(c.pool), batch,
+                                               adapters_, c.pool);
+  Ctx inside = c;  // of the blocks
+  if (pass->adapters()) inside.adapters = &pass->adapters();
   std::vector<LayerState> remembered;  // what each execution sees of the state
   if (state) remembered = state->begin(batch);
   Residual stream{embed_(c, *pass), {}};
@@ -102,13 +104,13 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
     const Block& block = blocks_[l];
     if (c.rematerialise && !state) {
       const auto [x, delta] =
-          rematerialised<2>(c, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
+          rematerialised<2>(inside, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
             const Residual out = block(again, *pass, stream, nullptr);
             return {out.x, out.delta};
           });
       stream = {x, delta};
     } else {
-      stream = block(c, *pass, stream, state ? &std::get<KvState>(remembered[l]) : nullptr);
+      stream = block(inside, *pass, stream, state ? &std::get<KvState>(remembered[l]) : nullptr);
     }
   }
   Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();

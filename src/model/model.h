@@ -25,6 +25,9 @@ class Model {
   const ModelSpec& spec() const { return spec_; }
   ParamStore& params() { return params_; }
   const ParamStore& params() const { return params_; }
+  // Additions to the weights of the blocks, which Batch::adapter chooses from.
+  Adapters& adapters() { return adapters_; }
+  const Adapters& adapters() const { return adapters_; }
 
   // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
   // in `c`, differentiable (`batch` must live as long as the tape); with a `state`, continuing the
@@ -60,6 +63,7 @@ class Model {
 
   ModelSpec spec_;
   ParamStore params_;
+  Adapters adapters_;
   EmbeddingLayer embed_;
   std::vector<Block> blocks_;
   std::optional<NormLayer> final_norm_;

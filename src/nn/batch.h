@@ -27,6 +27,9 @@ struct Stream {
 struct Batch {
   Stream main;
   std::vector<SeqId> seqs;  // [S] with a StateStore: whose state each sequence continues
+  // [S]: which of the model's adapters each sequence goes through, -1 for none. Empty: all through
+  // the first, where the model has one.
+  Ints adapter;
 };
 
 }  // namespace stemma

@@ -1,5 +1,6 @@
 #include "nn/layers.h"
 
+#include "nn/adapter.h"
 #include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/primitives.h"
@@ -19,10 +20,13 @@ Linear Linear::declare(ParamStore& store, const std::vector<Part>& parts, int64_
   return {&store.declare_weight(width, std::move(slices))};
 }
 
-Tensor Linear::operator()(Ctx& c, const Tensor& x) const { return linear(c, x, *weight); }
+Tensor Linear::operator()(Ctx& c, const Tensor& x) const {
+  const Tensor y = linear(c, x, *weight);
+  return c.adapters ? c.adapters->add_to(c, *weight, x, y) : y;
+}
 
 std::vector<Tensor> Linear::parts(Ctx& c, const Tensor& x) const {
-  return split(c, linear(c, x, *weight), 1, weight->slice_rows());
+  return split(c, (*this)(c, x), 1, weight->slice_rows());
 }
 
 Tensor Residual::value(Ctx& c) const { return delta ? add(c, x, delta) : x; }

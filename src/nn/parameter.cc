@@ -6,6 +6,13 @@
 
 namespace stemma {
 
+float Init::draw(const RngKey& key, int64_t i) const {
+  const auto at = static_cast<uint64_t>(i);
+  if (std > 0) return static_cast<float>(std * key.normal(at));
+  if (bound > 0) return static_cast<float>(bound * (2 * key.uniform(at) - 1));
+  return static_cast<float>(value);
+}
+
 Parameter& ParamStore::declare(std::string name, Shape shape, Init init) {
   check(by_name_.count(name) == 0, "[parameter] ", name, " is declared twice");
   Parameter& p = parameters_.emplace_back();
@@ -38,9 +45,7 @@ void ParamStore::make_flat(Ctx& c, uint64_t seed, bool with_grads) {
       std::memcpy(to, p.value.data<float>(), static_cast<size_t>(n) * sizeof(float));
     } else {
       const RngKey key = RngKey(seed).of("init").of(p.name);
-      for (int64_t i = 0; i < n; ++i)
-        to[i] = static_cast<float>(
-            p.init.std > 0 ? p.init.std * key.normal(static_cast<uint64_t>(i)) : p.init.value);
+      for (int64_t i = 0; i < n; ++i) to[i] = p.init.draw(key, i);
     }
     p.value = values_.view(p.shape, p.shape.strides(), p.offset);
     if (with_grads) p.grad = grads_.view(p.shape, p.shape.strides(), p.offset);

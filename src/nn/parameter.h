@@ -17,11 +17,15 @@
 
 namespace stemma {
 
-// How a parameter starts when there is no checkpoint: normal(0, std) or a constant.
+// How a parameter starts when there is no checkpoint: normal(0, std), uniform in [-bound, bound),
+// or a constant.
 struct Init {
-  double std = 0, value = 0;
-  static Init normal(double std) { return {std, 0}; }
-  static Init constant(double value) { return {0, value}; }
+  double std = 0, bound = 0, value = 0;
+  static Init normal(double std) { return {std, 0, 0}; }
+  static Init uniform(double bound) { return {0, bound, 0}; }
+  static Init constant(double value) { return {0, 0, value}; }
+  // The i-th element, under the parameter's key.
+  float draw(const RngKey& key, int64_t i) const;
 };
 
 struct Parameter {
@@ -38,6 +42,7 @@ class ParamStore {
   Parameter& declare(std::string name, Shape shape, Init init);
   // A matrix made of parameters of this store.
   Weight& declare_weight(int64_t width, std::vector<Weight::Slice> slices);
+  const std::deque<Weight>& weights() const { return weights_; }
   Parameter* find(std::string_view name);
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }

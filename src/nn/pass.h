@@ -4,6 +4,7 @@
 #include <deque>
 #include <utility>
 
+#include "nn/adapter.h"
 #include "nn/batch.h"
 #include "ops/rope.h"
 
@@ -11,13 +12,16 @@ namespace stemma {
 
 class Pass {
  public:
-  explicit Pass(const Batch& batch) : batch_(batch) {}
+  Pass(const Batch& batch, const Adapters& adapters, std::pmr::memory_resource* memory)
+      : batch_(batch), adapters_(batch, adapters, memory) {}
   const Batch& batch() const { return batch_; }
+  const AdapterRows& adapters() const { return adapters_; }
   // cos and sin for the batch's positions, made on first use of each kind of rotation.
   const RopeTables& rope(Ctx& c, const Rope& rope);
 
  private:
   const Batch& batch_;
+  AdapterRows adapters_;
   std::deque<std::pair<Rope, RopeTables>> tables_;
 };
 

@@ -7,6 +7,7 @@
 
 namespace stemma {
 
+class AdapterRows;
 class Recorder;
 class Tape;
 
@@ -17,6 +18,8 @@ struct Ctx {
   bool kernels = true;   // false: every op runs its definition
   // True: under a tape, each block of a model keeps its input alone, and runs again backwards.
   bool rematerialise = false;
+  // What adapters add to the rows of a projection; null: nothing. Set by a model for its blocks.
+  const AdapterRows* adapters = nullptr;
   Recorder* rec = nullptr;  // told of every op that runs; null: nobody listens
 };
 

@@ -1,0 +1,71 @@
+#include "nn/adapter.h"
+
+#include <cmath>
+
+#include "ops/low_rank.h"
+
+namespace stemma {
+
+double LoraSpec::scale(int64_t rank_of_pair) const {
+  const auto r = static_cast<double>(rank_of_pair);
+  return alpha / (rank_stabilised ? std::sqrt(r) : r);
+}
+
+const Adapter::Pair& Adapter::add(const Weight& weight, size_t slice, int64_t rank) {
+  check(rank > 0 && slice < weight.slices().size(), "[adapter] rank ", rank, " for slice ", slice,
+        " of a weight of ", weight.slices().size());
+  const Weight::Slice& to = weight.slices()[slice];
+  Pair pair{.weight = &weight, .slice = slice, .column = 0, .a = nullptr, .b = nullptr, .scale = 0};
+  for (size_t i = 0; i < slice; ++i) pair.column += weight.slices()[i].rows;
+  const double bound = 1 / std::sqrt(static_cast<double>(weight.width()));
+  pair.a = &params_.declare(to.name + ".lora_A", {rank, weight.width()}, Init::uniform(bound));
+  pair.b = &params_.declare(to.name + ".lora_B", {to.rows, rank}, Init::constant(0));
+  pair.scale = static_cast<float>(spec_.scale(rank));
+  by_weight_[&weight].push_back(pairs_.size());
+  return pairs_.emplace_back(pair);
+}
+
+Tensor Adapter::add_to(Ctx& c, const Weight& weight, const Tensor& x, const Tensor& y,
+                       int64_t begin, int64_t end) const {
+  Tensor sum = y;
+  if (const auto found = by_weight_.find(&weight); found != by_weight_.end())
+    for (size_t i : found->second) {
+      const Pair& pair = pairs_[i];
+      sum = add_low_rank(c, sum, x, pair.a->value, pair.b->value,
+                         {begin, end, pair.column, pair.scale});
+    }
+  return sum;
+}
+
+AdapterRows::AdapterRows(const Batch& batch, const Adapters& adapters,
+                         std::pmr::memory_resource* memory)
+    : runs_(memory) {
+  const auto& start = batch.main.start;
+  const size_t sequences = start.size() - 1;
+  check(batch.adapter.empty() || batch.adapter.size() == sequences, "[batch] ",
+        batch.adapter.size(), " adapters for ", sequences,
+        " sequences; there must be one for each");
+  if (adapters.empty()) {
+    for (int32_t which : batch.adapter)
+      check(which < 0, "[batch] adapter ", which, " of a model that has none");
+    return;
+  }
+  for (size_t s = 0; s < sequences; ++s) {
+    const int32_t which = batch.adapter.empty() ? 0 : batch.adapter[s];
+    check(which < static_cast<int32_t>(adapters.size()), "[batch] sequence ", s,
+          " asks for adapter ", which, " of ", adapters.size());
+    if (which < 0) continue;
+    const Adapter* adapter = adapters[static_cast<size_t>(which)].get();
+    if (!runs_.empty() && runs_.back().adapter == adapter && runs_.back().end == start[s])
+      runs_.back().end = start[s + 1];
+    else
+      runs_.push_back({adapter, start[s], start[s + 1]});
+  }
+}
+
+Tensor AdapterRows::add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const {
+  for (const Run& run : runs_) y = run.adapter->add_to(c, weight, x, y, run.begin, run.end);
+  return y;
+}
+
+}  // namespace stemma

@@ -41,8 +41,8 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* 
   const Tensor values = contiguous(c, heads_of(2, spec.kv_heads));
 
   AttentionPlan plan;
-  plan.causal = spec.causal;
-  plan.window = spec.window;
+  if (spec.causal) plan.mask.push_back(Causal{});
+  if (spec.window > 0) plan.mask.push_back(Window{.left = spec.window - 1});
   plan.scale = static_cast<float>(spec.scale);
   plan.q_start = plan.k_start = pass.batch().main.start;
   const Tensor mixed = state ? attention(c, pass.batch(), queries, keys, values, *state, plan)

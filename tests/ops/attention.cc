@@ -37,10 +37,10 @@ AttentionPlan plan_of(const Variant& v, int64_t rows) {
   Ints keys = lengths(rows);
   if (v.more_keys)
     for (size_t s = 0; s < keys.size(); ++s) keys[s] += static_cast<int>(7 * s);
-  return {.q_start = offsets(lengths(rows)),
-          .k_start = offsets(keys),
-          .causal = v.causal,
-          .window = v.window};
+  Mask mask;
+  if (v.causal) mask.push_back(Causal{});
+  if (v.window > 0) mask.push_back(Window{v.window - 1});
+  return {.q_start = offsets(lengths(rows)), .k_start = offsets(keys), .mask = mask};
 }
 
 Case make_case(const Variant& v) {
@@ -117,7 +117,8 @@ TEST(Attention, DecodingGivesTheBitsOfPrefill) {
   for (int window : {0, 50}) {
     const Tensor q = m.random({n, heads, d}, 1), k = m.random({n, kv_heads, d}, 2),
                  v = m.random({n, kv_heads, dv}, 3);
-    AttentionPlan plan{.q_start = {0, n}, .k_start = {0, n}, .causal = true, .window = window};
+    AttentionPlan plan{
+        .q_start = {0, n}, .k_start = {0, n}, .mask = {Causal{}, Window{window - 1}}};
     const Tensor prefill = attention(m.c, q, k, v, plan);
     for (int64_t step : {1, 3, 48, 100})
       for (int64_t begin = 0; begin < n; begin += step) {
@@ -151,8 +152,9 @@ TEST(Attention, ASequenceAloneGivesTheBitsOfABatch) {
     Tape tape;
     for (const Tensor& t : {qs, ks, vs}) tape.watch(t);
     m.c.tape = &tape;
-    const Tensor out =
-        attention(m.c, qs, ks, vs, {.q_start = offsets, .k_start = offsets, .causal = causal});
+    const Tensor out = attention(
+        m.c, qs, ks, vs,
+        {.q_start = offsets, .k_start = offsets, .mask = causal ? Mask{Causal{}} : Mask{}});
     m.c.tape = nullptr;
     tape.backward(m.c, out, rows(seed, begin, end));
     return std::vector<Tensor>{out, tape.grad(qs), tape.grad(ks), tape.grad(vs)};
@@ -174,7 +176,7 @@ TEST(Attention, AQueryWithoutKeysGivesZero) {
   Machine m;
   // Three queries, one key, causal: the first two stand before it.
   const Tensor q = m.random({3, 1, 4}, 1), k = m.random({1, 1, 4}, 2), v = m.random({1, 1, 4}, 3);
-  const AttentionPlan plan{.q_start = {0, 3}, .k_start = {0, 1}, .causal = true};
+  const AttentionPlan plan{.q_start = {0, 3}, .k_start = {0, 1}, .mask = {Causal{}}};
   for (bool kernels : {false, true}) {
     m.c.kernels = kernels;
     const Tensor out = attention(m.c, q, k, v, plan);
@@ -202,7 +204,7 @@ TEST(Attention, ARowMayBeginWithAnUnseenBlock) {
   for (int64_t i = 0; i < n; ++i) v[i] = static_cast<float>(i);
   const Shape shape{n, 1, 1};
   const AttentionPlan plan{
-      .q_start = {0, n}, .k_start = {0, n}, .causal = true, .window = 1, .scale = 1};
+      .q_start = {0, n}, .k_start = {0, n}, .mask = {Causal{}, Window{0}}, .scale = 1};
   const Tensor out =
       attention(m.c, Tensor::from<float>(m.c, q, shape), Tensor::from<float>(m.c, k, shape),
                 Tensor::from<float>(m.c, v, shape), plan);

@@ -127,7 +127,7 @@ TEST(KvPages, DecodeChunksAndPrefillGiveTheBitsOfRows) {
   for (int window : {0, 50})
     for (int64_t step : {1, 3, 48, 100, 203}) {
       const AttentionPlan all{
-          .q_start = {0, n}, .k_start = {0, n}, .causal = true, .window = window};
+          .q_start = {0, n}, .k_start = {0, n}, .mask = {Causal{}, Window{window - 1}}};
       const Tensor want = attention(m.c, q, k, v, all);
       Pages pages(m.c, layout);
       for (int64_t begin = 0; begin < n; begin += step) {
@@ -153,7 +153,7 @@ TEST(KvPages, ThePlanMustFitThem) {
   Pages pages(m.c, layout);
   pages.append(m.random({70, 1, 8}, 1), m.random({70, 1, 8}, 2));
   const Tensor q = m.random({1, 1, 8}, 3);
-  const AttentionPlan plan{.q_start = {0, 1}, .k_start = {0, 70}, .causal = true};
+  const AttentionPlan plan{.q_start = {0, 1}, .k_start = {0, 70}, .mask = {Causal{}}};
   EXPECT_NO_THROW(attention(m.c, q, PagedKv{layout, {pages.from(0)}}, plan));
   EXPECT_THROW(attention(m.c, q, PagedKv{layout, {pages.from(1)}}, plan), Error);  // sees page 0
   AttentionPlan longer = plan;

@@ -1,11 +1,14 @@
-// attention: out = softmax(scale q k^T + mask) v, over ragged sequences, with grouped queries.
+// attention: out = softmax(cap(scale q k^T + bias) + mask) v, over ragged sequences, with grouped
+// queries; a sink is one more score in each head's sum, without a value.
 // Shapes: q [Tq,H,D], k [Tk,Hk,D], v [Tk,Hk,Dv] -> [Tq,H,Dv]; Hk divides H, query head h reads head
 // h / (H/Hk); D and Dv may differ and have any size. Sequence s owns the query rows [q_start[s],
 // q_start[s+1]) and the key rows [k_start[s], k_start[s+1]); either may be empty. Queries stand at
 // the END of their keys: query i of nq sits at position nk - nq + i. A query that sees no key gives
 // 0. A row of `out` depends on its own query and keys alone, bitwise: not on batch-mates, on how
-// many queries come with it (decoding gives what prefill gives), on threads, or on the CPU level.
-// Errors: shapes or offsets that do not fit.
+// many queries come with it (decoding gives what prefill gives), on threads, or (in f32) on the CPU
+// level. Gradients reach q, k, v, every bias and the sink, also through log-sum-exp.
+// Rows of q, k and v may lie apart, as slices of one fused projection do: nothing is copied.
+// Errors: shapes, offsets, masks or biases that do not fit.
 // Sources: Vaswani et al. 2017; Milakov, Gimelshein 2018 (online softmax); Dao 2023
 // (FlashAttention-2); Ainslie et al. 2023 (grouped queries).
 #pragma once
@@ -13,19 +16,31 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "ops/attention/bias.h"
+#include "ops/attention/mask.h"
 #include "ops/attention/pages.h"
 
 namespace stemma {
 
 struct AttentionPlan {
-  Ints q_start, k_start;  // [S+1], ascending from 0 to the rows of q and of k
-  bool causal = false;    // a query sees no key after its position p
-  int window = 0;         // it sees no key at or before p - window; 0: no such limit
-  float scale = 0;        // 0 stands for 1 / sqrt(D)
+  Ints q_start, k_start;       // [S+1], ascending from 0 to the rows of q and of k
+  Mask mask;                   // empty: every query sees every key of its sequence
+  float scale = 0;             // 0 stands for 1 / sqrt(D)
+  float softcap = 0;           // scores become softcap tanh(score / softcap); 0: they stay
+  std::vector<BiasTerm> bias;  // three at most
+  Tensor sink;                 // [H], or undefined
 };
 
 Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionPlan& plan);
+
+// With the natural log of each query's sum of exponentials, [Tq,H]; minus infinity where there is
+// nothing to sum. Attention over parts of the keys is put together from it.
+struct Attended {
+  Tensor out, lse;
+};
+Attended attention_with_lse(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,
+                            const AttentionPlan& plan);
 
 // For inference with state: sequence s reads the first k_start[s+1] - k_start[s] rows of its own
 // keys[s] [capacity,Hk,D] and values[s] [capacity,Hk,Dv]. No gradient.

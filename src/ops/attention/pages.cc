@@ -78,6 +78,15 @@ void append_values(const Form& form, std::byte* head, int64_t dv, int64_t row, i
   }
 }
 
+void write_rows(const KvLayout& l, std::byte* page, int64_t row, int64_t rows, const KvRows& from) {
+  const Form form(l);
+  for (int64_t h = 0; h < l.kv_heads; ++h) {
+    std::byte* head = page + h * l.head_bytes();
+    append_keys(form, head, l.d, row, rows, from.k + h * l.d, from.k_stride);
+    append_values(form, head + l.key_bytes(), l.dv, row, rows, from.v + h * l.dv, from.v_stride);
+  }
+}
+
 float element(const Form& form, const std::byte* panel, int64_t k, int64_t j) {
   return form.wide ? reinterpret_cast<const float*>(panel)[form.at(k, j)]
                    : widen_bf16(reinterpret_cast<const uint16_t*>(panel)[form.at(k, j)]);
@@ -94,13 +103,25 @@ int64_t KvLayout::value_bytes() const { return kTokens * round_up(dv) * Form(*th
 
 void append(const KvLayout& l, std::byte* page, int64_t row, int64_t rows, const KvRows& from) {
   check_rows(l, row, rows);
-  const Form form(l);
   if (row == 0) std::memset(page, 0, static_cast<size_t>(l.bytes()));
-  for (int64_t h = 0; h < l.kv_heads; ++h) {
-    std::byte* head = page + h * l.head_bytes();
-    append_keys(form, head, l.d, row, rows, from.k + h * l.d, from.k_stride);
-    append_values(form, head + l.key_bytes(), l.dv, row, rows, from.v + h * l.dv, from.v_stride);
+  write_rows(l, page, row, rows, from);
+}
+
+void pack_block(const KvLayout& l, std::byte* page, int64_t rows, const KvRows& from) {
+  check_rows(l, 0, rows);
+  const Form form(l);
+  // What lies past the last column, or past the last row of a pair, is multiplied.
+  if (!form.wide || l.dv % kColumns != 0) {
+    const int64_t touched = form.wide ? rows : round_up(rows);
+    for (int64_t h = 0; h < l.kv_heads; ++h)
+      for (int64_t j = 0; j < round_up(l.dv); j += kColumns)
+        std::memset(page + h * l.head_bytes() + l.key_bytes() + j * kTokens * form.size(), 0,
+                    static_cast<size_t>(touched * kColumns * form.size()));
+    if (!form.wide)
+      for (int64_t h = 0; h < l.kv_heads; ++h)
+        std::memset(page + h * l.head_bytes(), 0, static_cast<size_t>(l.key_bytes()));
   }
+  write_rows(l, page, 0, rows, from);
 }
 
 void read(const KvLayout& l, const std::byte* page, int64_t row, int64_t rows, float* k, float* v) {

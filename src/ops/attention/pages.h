@@ -42,6 +42,10 @@ struct KvRows {
 // clears it; rows not yet written hold finite values without meaning.
 void append(const KvLayout& layout, std::byte* page, int64_t row, int64_t rows, const KvRows& from);
 
+// The first `rows` rows of a page that is read once and never appended to (the kernels' own): only
+// what a product over those rows touches is written.
+void pack_block(const KvLayout& layout, std::byte* page, int64_t rows, const KvRows& from);
+
 // The rows back, contiguous: k [rows, kv_heads, d], v [rows, kv_heads, dv]. Exact (bf16 widens).
 void read(const KvLayout& layout, const std::byte* page, int64_t row, int64_t rows, float* k,
           float* v);

@@ -1,11 +1,14 @@
-// The tiled f32 kernels of attention: online softmax forwards, recomputation backwards, memory
-// linear in length. Keys are cut into blocks of kKeys at absolute multiples from the sequence's
-// start and merged from left to right; queries are cut into strips, which changes no result.
+// The tiled kernels of attention: online softmax forwards, recomputation backwards, memory linear
+// in length. Keys are cut into blocks of kKeys at absolute multiples from the sequence's start and
+// merged from left to right; queries are cut into strips, which changes no result.
+// Scores are kept in units of log 2: queries are scaled by scale log2(e) beforehand, so that a
+// probability is a plain power of two.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "ops/attention/mask.h"
 #include "ops/attention/pages.h"
 #include "tensor/ctx.h"
 
@@ -13,80 +16,120 @@ namespace stemma::tiled {
 
 constexpr int64_t kKeys = KvLayout::kTokens;  // keys of a block
 constexpr int64_t kStrip = 48;                // most queries of a strip: four tiles of 12 rows
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
 
 struct Sequence {
   int64_t queries, keys;
-  const float *q, *k, *v;  // first row; rows are [heads, d], [kv_heads, d], [kv_heads, dv]
-  const KvPages* pages;    // where k and v are null
-  float* out;              // rows [heads, dv]
-  float* lse;              // rows [heads]: log-sum-exp of the scaled scores; null: not wanted
+  const float* q;        // first row
+  KvRows kv;             // first row; null pointers where there are pages
+  const KvPages* pages;  // null where there are rows
+  float* out;            // dense rows [heads, dv]
+  float *lse, *total;    // rows [heads]: log-sum-exp of the scores, natural and to base 2; or null
+  int64_t first_key;     // in Problem::key_bias
+
+  int64_t position(int64_t query) const { return keys - queries + query; }
 };
 
-// What backward() reads and adds to, next to the Sequence.
-struct Gradients {
-  const float* dout;
-  float *dq, *dk, *dv;  // null: not wanted
+// A bias known beforehand, to base 2: for each head a line of floats, readable 64 past its end.
+struct Lines {
+  const float* values = nullptr;  // null: none
+  int64_t stride = 0;             // from head to head
+  int64_t origin = 0;             // where index 0 lies
+
+  const float* at(int64_t head, int64_t index) const {
+    return values + head * stride + origin + index;
+  }
 };
 
 struct Problem {
   int64_t heads, kv_heads, d, dv;
-  bool causal;
-  int64_t window;
-  float scale;
+  int64_t q_stride;  // from query to query
+  float scale, cap;  // cap: of the scores, natural; 0: none
+  DType dtype;       // that keys, values and probabilities are multiplied in
+  const Mask* mask;
+  Lines distance_bias;  // index j - p
+  Lines key_bias;       // index key
+  const float* sink;    // [heads], natural; null: none
   std::vector<Sequence> sequences;
 
   int64_t group() const { return heads / kv_heads; }
-  KvLayout layout() const { return {.kv_heads = kv_heads, .d = d, .dv = dv}; }
 };
 
 void forward(Ctx& c, const Problem& p);
-// One task, and so one writer, for each sequence and key head: sums have a fixed order.
-void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients);
+
+// What backward() reads and adds to, next to a Sequence.
+struct Gradients {
+  const float *dout, *dlse;  // dense rows [heads, dv] and [heads]; null: none arrived
+  const float* out;
+  float *dq, *dk, *dv;  // dense rows; null: not wanted
+};
+// Gradients of what all sequences share; null: not wanted. Lines as the problem's.
+struct SharedGradients {
+  float *distance_bias, *key_bias;
+  float* sink;
+};
+// Cut by the problem's size; what several pieces add to one place is added in a fixed order.
+void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
+              const SharedGradients& shared);
 
 // A strip: queries of one head, or, where a sequence has a single query, heads of one group.
 struct Strip {
   int64_t head, query, rows;
   bool across_heads;
+
+  int64_t head_of(int64_t row) const { return across_heads ? head + row : head; }
+  int64_t query_of(int64_t row) const { return across_heads ? query : query + row; }
 };
 int64_t strips(const Problem& p, const Sequence& s);
 Strip strip(const Problem& p, const Sequence& s, int64_t kv_head, int64_t index);
 
-// Which keys of a block the rows of a strip see.
-struct View {
-  int64_t position, step;  // of row 0, and from row to row
-  int64_t begin, keys;     // the block: its first key, and how many it has
-  bool causal;
-  int64_t window;
-
-  // Row r sees the keys [first(r), last(r)) of the block (none where first >= last).
-  int64_t first(int64_t r) const {
-    if (window == 0) return 0;
-    const int64_t key = position + r * step - window + 1 - begin;
-    return key < 0 ? 0 : key;
-  }
-  int64_t last(int64_t r) const {
-    if (!causal) return keys;
-    const int64_t key = position + r * step + 1 - begin;
-    return key > keys ? keys : key;
-  }
+// What is added to the scores of a strip against a block, and which of them count.
+struct Terms {
+  const uint64_t* seen;               // a word a row, bit j for key j of the block; null: all
+  const float* const* distance_bias;  // a pointer a row, to the block's first key; null: none
+  const float* const* key_bias;
+  float cap;  // to base 2
 };
 
-// One strip against one block, at the level of isa(). Scores are [rows, kKeys].
+// ---- One strip against one block, at the level of isa(). Scores are [rows, kKeys], to base 2;
+// `columns` of them, a multiple of 16, hold every key that a row sees.
+
+// Running sums of a strip; sums of probabilities are kept in 16 parts.
+constexpr int64_t kParts = 16;
 struct Running {
-  float *max, *sum;  // [rows]
+  float *max, *sum;  // [rows], [rows, kParts]
   float* out;        // [rows, stride]
   int64_t stride, width;
 };
-// Scores (dot products) become probabilities relative to the running maximum; what has been summed
-// so far is scaled to a new maximum.
-void softmax(const View& view, int64_t rows, float scale, float* scores, const Running& running);
-// scores become p = exp(scale score - lse); dp becomes p (dp - delta) scale.
-void softmax_backward(const View& view, int64_t rows, float scale, const float* lse,
-                      const float* delta, float* scores, float* dp);
-// out[r * out_stride + j] = running.out / sum, or 0 where the sum is 0; lse (may be null)[r *
-// step].
-void finish(const Running& running, int64_t rows, float* out, int64_t out_stride, float* lse,
-            int64_t lse_stride);
+// Dot products become probabilities relative to the running maximum; what has been summed so far
+// is scaled to a new maximum.
+void softmax(const Terms& terms, int64_t rows, int64_t columns, float* scores,
+             const Running& running);
+// out = running.out / sum, 0 where the sum is 0.
+struct Finished {
+  float* out;
+  int64_t out_stride;
+  float *lse, *total;  // may be null
+  int64_t stride;
+};
+void finish(const Running& running, int64_t rows, const Finished& to);
+
+// Dot products become p, and dp becomes ds scale, with ds = p (dp - delta) [times the cap's
+// derivative], the gradient of the score; ds is also added to the lines of bias gradients, a
+// pointer a row (null: none).
+struct BiasSums {
+  float *const *distance, *const *key;
+};
+void softmax_backward(const Terms& terms, int64_t rows, int64_t columns, float scale,
+                      const float* total, const float* delta, float* scores, float* dp,
+                      const BiasSums& sums);
+
 float dot(const float* a, const float* b, int64_t n);
+// to = from * by
+void scale_rows(const float* from, int64_t from_stride, int64_t rows, int64_t width, float by,
+                float* to);
+// to += from
+void add_to(const float* from, int64_t n, float* to);
 
 }  // namespace stemma::tiled

@@ -63,6 +63,8 @@ struct OpTraits {
   // Kernels take operands whose rows lie apart, at one distance, like columns of a wider matrix:
   // each row is dense (rows::apart()). Else operands are contiguous.
   bool rows_apart = false;
+  // Kernels see operands as they come, with whatever strides.
+  bool takes_strides = false;
 };
 
 template <class P>
@@ -246,6 +248,7 @@ class Op final : public AnyOp {
 
   // Copies what is not contiguous; the tape of `c` follows the copy.
   void make_dense(Ctx& c, P& p) const {
+    if (traits().takes_strides) return;
     for (const Members* list : {&def_.operands, &def_.constants})
       for (Tensor P::*m : *list)
         if ((p.*m) && !(p.*m).contiguous() && !(traits().rows_apart && rows::apart(p.*m)))

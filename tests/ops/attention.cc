@@ -1,82 +1,13 @@
-// The driver's contract for attention (definition against central differences, kernel against the
-// definition, levels and threads bit for bit), and what is attention's own: decoding step by step
-// gives the bits of prefill, a sequence alone those of a batch.
+// What is attention's own, next to what the op driver checks of its cases: decoding step by step
+// gives the bits of prefill, a sequence alone those of a batch, and the corners.
 #include "ops/attention/attention.h"
+
+#include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 
 #include "base/rng.h"
-#include "ops/driver.h"
-
-namespace stemma::ops_test {
-namespace {
-
-struct Variant {
-  const char* name;
-  bool causal;
-  int window;
-  int64_t heads, kv_heads, extra_width;  // Dv = D + extra_width
-  bool more_keys;                        // than queries
-};
-
-// Lengths of the sequences of a problem: an empty one among them, and in the largest problem
-// several blocks of keys, strips and tasks.
-Ints lengths(int64_t rows) {
-  if (rows >= 100) return {5, 0, 50, 130};
-  return {static_cast<int>(rows / 2), 0, static_cast<int>(rows - rows / 2)};
-}
-
-Ints offsets(const Ints& lengths) {
-  Ints start{0};
-  for (int n : lengths) start.push_back(start.back() + n);
-  return start;
-}
-
-AttentionPlan plan_of(const Variant& v, int64_t rows) {
-  Ints keys = lengths(rows);
-  if (v.more_keys)
-    for (size_t s = 0; s < keys.size(); ++s) keys[s] += static_cast<int>(7 * s);
-  Mask mask;
-  if (v.causal) mask.push_back(Causal{});
-  if (v.window > 0) mask.push_back(Window{v.window - 1});
-  return {.q_start = offsets(lengths(rows)), .k_start = offsets(keys), .mask = mask};
-}
-
-Case make_case(const Variant& v) {
-  return {.name = v.name,
-          .inputs =
-              [v](int64_t rows, int64_t n) {
-                const AttentionPlan plan = plan_of(v, rows);
-                const int64_t tq = plan.q_start.back(), tk = plan.k_start.back();
-                return std::vector<Input>{Input::real({tq, v.heads, n}),
-                                          Input::real({tk, v.kv_heads, n}),
-                                          Input::real({tk, v.kv_heads, n + v.extra_width})};
-              },
-          .run =
-              [v](Ctx& c, const Tensors& in) {
-                AttentionPlan plan = plan_of(v, in[0].extent(0) >= 100 ? 100 : in[0].extent(0));
-                return Tensors{attention(c, in[0], in[1], in[2], plan)};
-              },
-          .smallest = 1};
-}
-
-const Variant kVariants[] = {
-    {"full", false, 0, 2, 2, 0, false},
-    {"causal", true, 0, 2, 2, 0, false},
-    {"causal_window", true, 9, 2, 1, 0, false},
-    {"window", false, 3, 2, 1, 0, true},
-    {"grouped_more_keys", true, 0, 4, 2, 3, true},
-};
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const Variant& v : kVariants) all.push_back(make_case(v));
-  return all;
-}
-INSTANTIATE_TEST_SUITE_P(Attention, Op, testing::ValuesIn(cases()), case_name);
-
-}  // namespace
-}  // namespace stemma::ops_test
 
 namespace stemma {
 namespace {

@@ -6,7 +6,7 @@
 #include "ops/attention/call.h"
 #include "ops/attention/lines.h"
 #include "ops/attention/tiled.h"
-#include "ops/primitives.h"
+#include "ops/op.h"
 
 namespace stemma {
 namespace {
@@ -74,7 +74,6 @@ tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
 }
 
 void forward(Ctx& c, AttentionCall& p, bool keep) {
-  p.q = with_dense_heads(c, p.q), p.k = with_dense_heads(c, p.k), p.v = with_dense_heads(c, p.v);
   p.out = Tensor::empty(c, {p.q.extent(0), p.heads(), p.value_width()});
   if (p.with_lse) p.lse = Tensor::empty(c, {p.q.extent(0), p.heads()});
   if (keep) p.total = Tensor::empty(c, {p.q.extent(0), p.heads()});
@@ -133,27 +132,37 @@ void backward(Ctx& c, const AttentionCall& p, std::span<const Tensor> d, Grads& 
   lines.add_gradients(c, p, distance, key, g);
 }
 
+const Op<AttentionCall> kAttention{
+    {.name = "attention",
+     .operands = {&AttentionCall::q, &AttentionCall::k, &AttentionCall::v, &AttentionCall::sink,
+                  &AttentionCall::bias0, &AttentionCall::bias1, &AttentionCall::bias2},
+     .results = {&AttentionCall::out, &AttentionCall::lse},
+     .kept = {&AttentionCall::out},
+     .define = define_attention,
+     .forward = {{"tiled", forward, tiled_why_not}},
+     .backward = {{"tiled", backward, tiled_why_not}},
+     .cases = attention_cases,
+     .traits = {.takes_strides = true}}};
+
 AttentionCall run(Ctx& c, AttentionCall p) {
-  for (size_t i = 0; i < p.plan.bias.size(); ++i)
-    (i == 0 ? p.bias0 : i == 1 ? p.bias1 : p.bias2) = bias_values(p.plan.bias[i]);
   p.sink = p.plan.sink;
+  Tensor* const members[] = {&p.bias0, &p.bias1, &p.bias2};
+  check(p.plan.bias.size() <= 3, "[attention] ", p.plan.bias.size(), " biases; three at most");
+  for (size_t i = 0; i < p.plan.bias.size(); ++i) *members[i] = bias_values(p.plan.bias[i]);
   check_attention(p);
-  if (!any_pair(p) && !p.with_lse) {
-    p.out = Tensor::zeros(c, {p.q.extent(0), p.heads(), p.value_width()}, p.q.dtype());
+  if (!any_pair(p)) {
+    if (p.with_lse && p.sequences() > 0) {
+      define_attention(c, p);
+    } else {
+      p.out = Tensor::zeros(c, {p.q.extent(0), p.heads(), p.value_width()}, p.q.dtype());
+      p.lse = Tensor::zeros(c, {0, p.heads()}, p.q.dtype());
+    }
     return p;
   }
-  if (!c.kernels || tiled_why_not(p)) {
-    define_attention(c, p);
-    return p;
-  }
-  for (Tensor* t : {&p.sink, &p.bias0, &p.bias1, &p.bias2})
-    if (*t) *t = contiguous(c, *t);
-  const bool keep = recording(c, {p.q, p.k, p.v, p.sink, p.bias0, p.bias1, p.bias2});
-  forward(c, p, keep);
-  if (keep)
-    c.tape->record("attention", {p.out, p.lse},
-                   [p](Ctx& c, std::span<const Tensor> d, Grads& g) { backward(c, p, d, g); });
-  return p;
+  for (Tensor* x : {&p.q, &p.k, &p.v}) *x = with_dense_heads(c, *x);
+  for (Tensor* x : {&p.sink, &p.bias0, &p.bias1, &p.bias2})
+    if (*x) *x = contiguous(c, *x);
+  return kAttention(c, std::move(p));
 }
 
 }  // namespace

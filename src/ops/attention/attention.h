@@ -23,12 +23,12 @@
 namespace stemma {
 
 struct AttentionPlan {
-  Ints q_start, k_start;       // [S+1], ascending from 0 to the rows of q and of k
-  Mask mask;                   // empty: every query sees every key of its sequence
-  float scale = 0;             // 0 stands for 1 / sqrt(D)
-  float softcap = 0;           // scores become softcap tanh(score / softcap); 0: they stay
-  std::vector<BiasTerm> bias;  // three at most
-  Tensor sink;                 // [H], or undefined
+  Ints q_start, k_start;            // [S+1], ascending from 0 to the rows of q and of k
+  Mask mask = {};                   // empty: every query sees every key of its sequence
+  float scale = 0;                  // 0 stands for 1 / sqrt(D)
+  float softcap = 0;                // scores become softcap tanh(score / softcap); 0: they stay
+  std::vector<BiasTerm> bias = {};  // three at most
+  Tensor sink = {};                 // [H], or undefined
 };
 
 Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,

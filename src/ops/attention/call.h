@@ -2,18 +2,18 @@
 #pragma once
 
 #include "ops/attention/attention.h"
+#include "ops/case.h"
 
 namespace stemma {
 
 struct AttentionCall {
-  Tensor q, k, v;  // k and v undefined where there are pages
-  Tensor sink;
-  Tensor bias0, bias1, bias2;  // what the plan's terms hold
+  Tensor q, k = {}, v = {};  // k and v undefined where there are pages
   AttentionPlan plan;
   const PagedKv* pages = nullptr;
   bool with_lse = false;
-  Tensor out, lse;
-  Tensor total;  // [Tq,H]: lse to base 2, for the backward kernels
+  Tensor sink = {}, bias0 = {}, bias1 = {}, bias2 = {};  // what the plan holds
+  Tensor out = {}, lse = {};
+  Tensor total = {};  // [Tq,H]: lse to base 2, for the backward kernels
 
   size_t sequences() const { return plan.q_start.size() - 1; }
   int64_t queries(size_t s) const { return plan.q_start[s + 1] - plan.q_start[s]; }
@@ -28,6 +28,8 @@ struct AttentionCall {
 
 // One sequence after the other, all scores at once: see define.cc.
 void define_attention(Ctx& c, AttentionCall& p);
+
+std::vector<OpCase> attention_cases();
 
 // Errors: shapes, offsets, masks or biases that do not fit.
 void check_attention(const AttentionCall& p);

@@ -71,7 +71,6 @@ void check_mask(const AttentionCall& p) {
 }
 
 void check_bias(const AttentionCall& p) {
-  check(p.plan.bias.size() <= 3, "[attention] ", p.plan.bias.size(), " biases; three at most");
   const int64_t tq = p.plan.q_start.back(), tk = p.plan.k_start.back(), heads = p.heads();
   for (size_t i = 0; i < p.plan.bias.size(); ++i) {
     const BiasTerm term = p.bias(i);

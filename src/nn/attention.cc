@@ -37,12 +37,12 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* 
     return rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
   };
   const Tensor queries = placed(heads_of(0, spec.heads), q_norm);
-  const Tensor keys = contiguous(c, placed(heads_of(1, spec.kv_heads), k_norm));
-  const Tensor values = contiguous(c, heads_of(2, spec.kv_heads));
+  const Tensor keys = placed(heads_of(1, spec.kv_heads), k_norm);
+  const Tensor values = heads_of(2, spec.kv_heads);
 
   AttentionPlan plan;
   if (spec.causal) plan.mask.push_back(Causal{});
-  if (spec.window > 0) plan.mask.push_back(Window{.left = spec.window - 1});
+  if (spec.window > 0) plan.mask.push_back(SlidingWindow{.left = spec.window - 1});
   plan.scale = static_cast<float>(spec.scale);
   plan.q_start = plan.k_start = pass.batch().main.start;
   const Tensor mixed = state ? attention(c, pass.batch(), queries, keys, values, *state, plan)

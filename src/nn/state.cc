@@ -11,7 +11,7 @@ constexpr int64_t kTokens = KvLayout::kTokens;
 
 void add_rows(const Batch& batch, const Tensor& k, const Tensor& v, const KvState& state) {
   const KvLayout& layout = state.kv.layout;
-  const int64_t k_row = layout.kv_heads * layout.d, v_row = layout.kv_heads * layout.dv;
+  const int64_t k_row = k.strides()[0], v_row = v.strides()[0];
   for (size_t s = 0; s < state.open.size(); ++s) {
     int64_t at = state.past[s] % kTokens;  // from the first open page on
     for (int64_t row = batch.main.start[s]; row < batch.main.start[s + 1];) {
@@ -41,7 +41,7 @@ std::pair<Tensor, Tensor> rows_of(Ctx& c, const KvState& state, size_t s, int64_
 Tensor attention(Ctx& c, const Batch& batch, const Tensor& q, const Tensor& k, const Tensor& v,
                  const KvState& state, AttentionPlan plan) {
   const Ints& start = batch.main.start;
-  if (!state.shared) add_rows(batch, contiguous(c, k), contiguous(c, v), state);
+  if (!state.shared) add_rows(batch, with_dense_heads(c, k), with_dense_heads(c, v), state);
   plan.q_start = plan.k_start = start;
   for (size_t s = 0; s < state.past.size(); ++s)
     plan.k_start[s + 1] = plan.k_start[s] + state.past[s] + start[s + 1] - start[s];

@@ -48,7 +48,7 @@ struct Kv : State {
     for (int t = past; t < past + count; ++t) rows.insert(rows.end(), 32, static_cast<float>(t));
     const Tensor x = Tensor::from<float>(c_, rows, {count, 1, 32});
     AttentionPlan plan;
-    plan.causal = true;
+    plan.mask = {Causal{}};
     for (LayerState& layer : layers) {
       auto& kv = std::get<KvState>(layer);
       outs_.push_back(attention(c_, batch, x, x, x, kv, plan));

@@ -127,7 +127,7 @@ TEST(KvPages, DecodeChunksAndPrefillGiveTheBitsOfRows) {
   for (int window : {0, 50})
     for (int64_t step : {1, 3, 48, 100, 203}) {
       const AttentionPlan all{
-          .q_start = {0, n}, .k_start = {0, n}, .mask = {Causal{}, Window{window - 1}}};
+          .q_start = {0, n}, .k_start = {0, n}, .mask = {Causal{}, SlidingWindow{window - 1}}};
       const Tensor want = attention(m.c, q, k, v, all);
       Pages pages(m.c, layout);
       for (int64_t begin = 0; begin < n; begin += step) {

@@ -26,14 +26,6 @@ const char* tiled_why_not(const AttentionCall& p) {
   return tiled::BiasLines::why_not(p);
 }
 
-// Heads side by side, and rows at any distance.
-bool has_dense_heads(const Tensor& x) {
-  return x.strides()[2] == 1 && x.strides()[1] == x.extent(2);
-}
-Tensor with_dense_heads(Ctx& c, const Tensor& x) {
-  return !x || has_dense_heads(x) ? x : contiguous(c, x);
-}
-
 tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
   const int64_t heads = p.heads(), dv = p.value_width();
   tiled::Problem problem{
@@ -159,7 +151,8 @@ AttentionCall run(Ctx& c, AttentionCall p) {
     }
     return p;
   }
-  for (Tensor* x : {&p.q, &p.k, &p.v}) *x = with_dense_heads(c, *x);
+  for (Tensor* x : {&p.q, &p.k, &p.v})
+    if (*x) *x = with_dense_heads(c, *x);
   for (Tensor* x : {&p.sink, &p.bias0, &p.bias1, &p.bias2})
     if (*x) *x = contiguous(c, *x);
   return kAttention(c, std::move(p));
@@ -187,20 +180,9 @@ Attended attention_with_lse(Ctx& c, const Tensor& q, const Tensor& k, const Tens
   return {p.out, p.lse};
 }
 
-Tensor attention(Ctx& c, const Tensor& q, const std::vector<Tensor>& keys,
-                 const std::vector<Tensor>& values, const AttentionPlan& plan) {
-  check(keys.size() + 1 == plan.k_start.size() && values.size() == keys.size() && !keys.empty(),
-        "[attention] keys of ", keys.size(), " and values of ", values.size(),
-        " sequences; the plan has ", plan.k_start.size() - 1, ", and one at least is needed");
-  std::vector<Tensor> k, v;
-  for (size_t s = 0; s < keys.size(); ++s) {
-    const int64_t n = plan.k_start[s + 1] - plan.k_start[s];
-    check(keys[s].extent(0) >= n && values[s].extent(0) >= n, "[attention] sequence ", s, " reads ",
-          n, " keys of ", keys[s].shape().to_string());
-    k.push_back(slice(c, keys[s], 0, 0, n));
-    v.push_back(slice(c, values[s], 0, 0, n));
-  }
-  return attention(c, q, concat(c, k, 0), concat(c, v, 0), plan);
+Tensor with_dense_heads(Ctx& c, const Tensor& x) {
+  const bool dense = x.rank() == 3 && x.strides()[2] == 1 && x.strides()[1] == x.extent(2);
+  return dense ? x : contiguous(c, x);
 }
 
 Tensor attention(Ctx& c, const Tensor& q, const PagedKv& kv, const AttentionPlan& plan) {

@@ -42,13 +42,12 @@ struct Attended {
 Attended attention_with_lse(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,
                             const AttentionPlan& plan);
 
-// For inference with state: sequence s reads the first k_start[s+1] - k_start[s] rows of its own
-// keys[s] [capacity,Hk,D] and values[s] [capacity,Hk,Dv]. No gradient.
-Tensor attention(Ctx& c, const Tensor& q, const std::vector<Tensor>& keys,
-                 const std::vector<Tensor>& values, const AttentionPlan& plan);
-
-// The same from pages: sequence s holds k_start[s+1] - k_start[s] positions, of which its first
-// pages may be missing where a window hides them. q [Tq,H,D]. No gradient.
+// For inference with state, from pages: sequence s holds k_start[s+1] - k_start[s] positions, of
+// which its first pages may be missing where a window hides them. q [Tq,H,D]. No gradient.
 Tensor attention(Ctx& c, const Tensor& q, const PagedKv& kv, const AttentionPlan& plan);
+
+// `x` [T,heads,width] with each row's heads side by side, the rows at any distance: what attention
+// and append() read as it is. A copy only where it has to be.
+Tensor with_dense_heads(Ctx& c, const Tensor& x);
 
 }  // namespace stemma

@@ -99,9 +99,12 @@ std::vector<Variant> variants() {
   return {
       {.name = "full"},
       {.name = "causal", .set = masked({Causal{}})},
-      {.name = "causal_window", .kv_heads = 1, .set = masked({Causal{}, Window{.left = 8}})},
-      {.name = "window", .kv_heads = 1, .more_keys = true, .set = masked({Window{.left = 2}})},
-      {.name = "window_of_both_sides", .set = masked({Window{.left = 20, .right = 30}})},
+      {.name = "causal_window", .kv_heads = 1, .set = masked({Causal{}, SlidingWindow{.left = 8}})},
+      {.name = "window",
+       .kv_heads = 1,
+       .more_keys = true,
+       .set = masked({SlidingWindow{.left = 2}})},
+      {.name = "window_of_both_sides", .set = masked({SlidingWindow{.left = 20, .right = 30}})},
       {.name = "chunked", .set = masked({Causal{}, Chunked{.size = 24}})},
       {.name = "grouped_more_keys",
        .heads = 4,
@@ -119,7 +122,7 @@ std::vector<Variant> variants() {
       {.name = "bitmap",
        .set =
            [](AttentionPlan& plan, const Tensors&) {
-             plan.mask = {every_third(plan), Window{.left = 40}};
+             plan.mask = {every_third(plan), SlidingWindow{.left = 40}};
            }},
       {.name = "fused", .heads = 4, .fused = true, .set = masked({Causal{}})},
       {.name = "softcap",
@@ -135,7 +138,7 @@ std::vector<Variant> variants() {
        .extra = [](int64_t heads, int64_t, int64_t) { return std::vector{OpInput::real({heads})}; },
        .set =
            [](AttentionPlan& plan, const Tensors& extra) {
-             plan.mask = {Causal{}, Window{.left = 30}};
+             plan.mask = {Causal{}, SlidingWindow{.left = 30}};
              plan.sink = extra[0];
            }},
       {.name = "t5",

@@ -25,7 +25,7 @@ struct Prefix {
 };
 
 // From `left` keys before the query to `right` after it; a negative number sets no limit.
-struct Window {
+struct SlidingWindow {
   int left = -1, right = -1;
 };
 
@@ -65,7 +65,7 @@ struct Bitmap {
   std::shared_ptr<const std::vector<Bits>> sequences;  // [S]
 };
 
-using MaskPart = std::variant<Causal, Prefix, Window, Chunked, Bitmap>;
+using MaskPart = std::variant<Causal, Prefix, SlidingWindow, Chunked, Bitmap>;
 using Mask = std::vector<MaskPart>;
 
 // The keys [first, last); none where first >= last.
@@ -84,7 +84,7 @@ inline Interval seen_interval(const Mask& mask, size_t s, int64_t position, int6
       cut(0, position + 1);
     else if (const auto* prefix = std::get_if<Prefix>(&part))
       cut(0, std::max<int64_t>(position + 1, prefix->lengths[s]));
-    else if (const auto* window = std::get_if<Window>(&part))
+    else if (const auto* window = std::get_if<SlidingWindow>(&part))
       cut(window->left < 0 ? 0 : position - window->left,
           window->right < 0 ? keys : position + window->right + 1);
     else if (const auto* chunked = std::get_if<Chunked>(&part); chunked && position >= 0)

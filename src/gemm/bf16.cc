@@ -143,7 +143,7 @@ void multiply(const Product& p, const uint16_t* panel, int64_t columns, float* o
                            p.from_out, out, out_stride);
   alignas(64) float wide[f32::kDepth * Panels::kColumns];
   const float* rows = reinterpret_cast<const float*>(p.rows);
-  for (int64_t k = 0; k < p.depth; k += f32::kDepth, rows += f32::row_floats(p.m)) {
+  for (int64_t k = 0; k == 0 || k < p.depth; k += f32::kDepth, rows += f32::row_floats(p.m)) {
     const int64_t depth = std::min(f32::kDepth, p.depth - k);
     STEMMA_AT_LEVEL(widen_panel)(panel + k * Panels::kColumns, depth, wide);
     f32::multiply({.rows = rows,

@@ -14,7 +14,11 @@ struct Operand {
   MatrixRef matrix;
   Buffer data;                    // that holds it, where it was made
   const float* scales = nullptr;  // int8: [M]; int4: [M, groups]
+  const int32_t* sums = nullptr;  // int4: [M, groups]
 };
+
+// The most rows of a Product.
+constexpr int64_t kBlockRows = 192;
 
 struct Product {
   const std::byte* rows;

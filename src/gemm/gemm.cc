@@ -14,7 +14,6 @@ namespace stemma {
 namespace {
 
 constexpr int64_t kColumns = Panels::kColumns;
-constexpr int64_t kBlockRows = 192;
 // Of packed rows that stay in L2 while panels pass by.
 constexpr int64_t kChunkBytes = 768 << 10;
 // Multiply-adds that make a task worth its thread: about 5 microseconds' work.
@@ -269,9 +268,14 @@ const FormatOps& ops_of(Format format) {
   switch (format) {
     case Format::bf16:
       return kBf16Ops;
-    default:
-      return kF32Ops;
+    case Format::int8:
+      return kInt8Ops;
+    case Format::int4:
+      return kInt4Ops;
+    case Format::f32:
+      break;
   }
+  return kF32Ops;
 }
 
 const char* format_name(Format format) { return ops_of(format).name; }

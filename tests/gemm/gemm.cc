@@ -3,58 +3,16 @@
 #include "gemm/gemm.h"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
 #include <tuple>
 #include <vector>
 
-#include "base/rng.h"
-#include "simd/isa.h"
+#include "gemm/operands.h"
 
 namespace stemma {
 namespace {
-
-// n floats that end where an unmapped page begins.
-class Guarded {
- public:
-  explicit Guarded(int64_t n) : n_(n) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    const size_t bytes = static_cast<size_t>(n) * sizeof(float);
-    mapped_ = (bytes + page - 1) / page * page + page;
-    base_ = static_cast<char*>(
-        mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(base_ + mapped_ - page, page, PROT_NONE);
-    data_ = reinterpret_cast<float*>(base_ + mapped_ - page - bytes);
-  }
-  ~Guarded() { munmap(base_, mapped_); }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-
-  float* data() { return data_; }
-  float& operator[](int64_t i) { return data_[i]; }
-  int64_t size() const { return n_; }
-  void fill(uint64_t seed) {
-    const RngKey key(seed);
-    for (int64_t i = 0; i < n_; ++i)
-      data_[i] = static_cast<float>(key.uniform(static_cast<uint64_t>(i)) * 2 - 1);
-  }
-
- private:
-  int64_t n_;
-  size_t mapped_;
-  char* base_;
-  float* data_;
-};
-
-struct Machine {
-  explicit Machine(int threads) : team(threads) {}
-  Team team;
-  Pool pool;
-  Ctx c{.team = &team, .pool = &pool};
-};
 
 float element(const MatrixRef& a, int64_t i, int64_t j) {
   const float* data = static_cast<const float*>(a.data);
@@ -75,8 +33,8 @@ std::vector<float> expected(int64_t m, int64_t n, int64_t k, const MatrixRef& a,
 
 void expect_exact(Ctx& c, int64_t m, int64_t n, int64_t k, bool a_transposed, bool b_transposed,
                   bool bias, bool accumulate, bool packed) {
-  Guarded a(m * k), b(k * n), add(n), out(m * n), before(m * n);
-  a.fill(1), b.fill(2), add.fill(3), before.fill(4);
+  Guarded<float> a(m * k), b(k * n), add(n), out(m * n), before(m * n);
+  fill(a, 1), fill(b, 2), fill(add, 3), fill(before, 4);
   std::copy_n(before.data(), m * n, out.data());
   const MatrixRef ra{a.data(), a_transposed ? m : k, a_transposed};
   const MatrixRef rb{b.data(), b_transposed ? k : n, b_transposed};
@@ -135,8 +93,8 @@ TEST_P(Levels, SeveralBlocksOfRows) {
 TEST_P(Levels, WritesNothingBesideItsColumns) {
   Machine machine(1);
   const int64_t m = 13, n = 37, k = 9, stride = 50;
-  Guarded a(m * k), b(k * n);
-  a.fill(1), b.fill(2);
+  Guarded<float> a(m * k), b(k * n);
+  fill(a, 1), fill(b, 2);
   std::vector<float> out(m * stride, 77.0f);
   gemm(machine.c, m, n, k, {a.data(), k}, {b.data(), n}, {}, out.data(), stride);
   for (int64_t i = 0; i < m; ++i)
@@ -146,8 +104,8 @@ TEST_P(Levels, WritesNothingBesideItsColumns) {
 TEST(Gemm, ARowIsTheSameAloneAndAmongMany) {
   Machine one(1), two(2);
   const int64_t m = 700, n = 200, k = 300;
-  Guarded a(m * k), b(n * k);
-  a.fill(1), b.fill(2);
+  Guarded<float> a(m * k), b(n * k);
+  fill(a, 1), fill(b, 2);
   const MatrixRef right{b.data(), k, true};
   std::vector<float> all(m * n), again(m * n), row(n);
   gemm(one.c, m, n, k, {a.data(), k}, right, {}, all.data(), n);

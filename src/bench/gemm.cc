@@ -23,17 +23,17 @@ struct Operands {
   size_t next = 0;
 };
 
-Job prepare_f32(Ctx& c, const GemmShape& s) {
+Job prepare(Ctx& c, const GemmShape& s, const Layout& layout) {
   const auto operands = std::make_shared<Operands>();
   operands->x.assign(static_cast<size_t>(s.m * s.k), 0.5f);
   operands->y.resize(static_cast<size_t>(s.m * s.n));
   const std::vector<float> w(static_cast<size_t>(s.k * s.n), 0.25f);
-  const double bytes = 4 * static_cast<double>(s.k * s.n);
+  const double bytes = static_cast<double>(panels_bytes(layout, s.k, s.n));
   const bool streamed = s.m < kManyRows;
   const int64_t copies =
       streamed ? std::min(kMostCopies, beyond_cache() / static_cast<int64_t>(bytes) + 1) : 1;
   for (int64_t i = 0; i < copies; ++i)
-    operands->weights.push_back(pack_panels(c, {w.data(), s.k, true}, s.k, s.n));
+    operands->weights.push_back(pack_panels(c, {w.data(), s.k, true}, s.k, s.n, layout));
   const double operations = 2 * static_cast<double>(s.m) * static_cast<double>(s.k * s.n);
   const bool bytes_count = s.m == 1;
   return {.call =
@@ -92,12 +92,23 @@ std::vector<GemmShape> gemm_shapes(bool full) {
 
 std::vector<Item> gemm_items(const std::vector<GemmShape>& shapes) {
   std::vector<Item> items;
-  for (const GemmShape& s : shapes)
-    items.push_back({.work = "gemm",
-                     .shape = cat(s.m, "x", s.k, "x", s.n),
-                     .dtype = "f32",
-                     .unit = s.m == 1 ? "GB/s" : "GFLOP/s",
-                     .prepare = [s](Ctx& c) { return prepare_f32(c, s); }});
+  constexpr struct {
+    Layout layout;
+    Math math;
+  } kFormats[] = {{{Format::f32}, Math::f32},
+                  {{Format::bf16}, Math::bf16},
+                  {{Format::int8}, Math::int8},
+                  {{Format::int4, 32}, Math::int8}};
+  for (const auto& [layout, math] : kFormats)
+    for (const GemmShape& s : shapes)
+      items.push_back({.work = "gemm",
+                       .shape = cat(s.m, "x", s.k, "x", s.n),
+                       .dtype = format_name(layout.format),
+                       .unit = s.m == 1             ? "GB/s"
+                               : math == Math::int8 ? "GOP/s"
+                                                    : "GFLOP/s",
+                       .math = math,
+                       .prepare = [s, layout = layout](Ctx& c) { return prepare(c, s, layout); }});
   return items;
 }
 

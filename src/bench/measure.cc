@@ -66,7 +66,18 @@ double quantile(std::vector<double> values, double q) {
   return values[low] + (at - std::floor(at)) * (values[high] - values[low]);
 }
 
-double compute_peak(Ctx& c, Math, double seconds) { return fma_peak(*c.team, seconds); }
+double compute_peak(Ctx& c, Math math, double seconds) {
+  const bool tiles = isa() == Isa::kAmx;
+  switch (math) {
+    case Math::bf16:
+      return (tiles ? tile_bf16_peak : bf16_peak)(*c.team, seconds);
+    case Math::int8:
+      return (tiles ? tile_int8_peak : int8_peak)(*c.team, seconds);
+    case Math::f32:
+      break;
+  }
+  return fma_peak(*c.team, seconds);
+}
 
 Row measure(Ctx& c, const Item& item, double seconds) {
   Row row{.work = item.work,

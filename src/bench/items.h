@@ -41,7 +41,7 @@ struct ModelSource {
   Json config;
 };
 // Encoding 32 x 128 tokens and short sentences; for a causal model with a vocabulary's head a
-// prompt of 512 and decoding; a training step of 4 x 512.
+// prompt of 512 and decoding of 1, 4 and 16 sequences; a training step of 4 x 512.
 std::vector<Item> model_items(const ModelSource& source);
 
 // The config.json of a published shape that is built in; empty where the name is none.

@@ -7,7 +7,7 @@
 #include "bench/items.h"
 #include "model/checkpoint.h"
 #include "model/cost.h"
-#include "run/embed.h"
+#include "run/encode.h"
 #include "run/generate.h"
 #include "train/step.h"
 
@@ -62,45 +62,41 @@ Batch batch_of(const Model& model, std::span<const int> lengths) {
   return batch;
 }
 
-// Sequences of these lengths, as `embed` computes them: in pieces of about a thousand tokens, each
-// a thread's own.
-Job encode(Ctx& c, Subject& subject, std::span<const int> lengths) {
-  constexpr int64_t kTokensPerPiece = 1024;
+// Sequences of these lengths, as `embed` computes them.
+Job encoding(Ctx& c, Subject& subject, const std::vector<int>& lengths) {
   const Model& model = model_of(c, subject);
-  const auto pieces = std::make_shared<std::vector<Batch>>();
   Job job;
-  for (size_t begin = 0, end; begin < lengths.size(); begin = end) {
-    int64_t tokens = 0;
-    for (end = begin; end < lengths.size() && tokens + lengths[end] <= kTokensPerPiece; ++end)
-      tokens += lengths[end];
-    pieces->push_back(batch_of(model, lengths.subspan(begin, end - begin)));
-    job.amount += static_cast<double>(tokens);
-    job.operations += forward_flops(model, pieces->back().main.start, 0);
-  }
-  job.call = [&c, &model, pieces] {
-    c.team->run(static_cast<int64_t>(pieces->size()), [&](int64_t i) {
-      Ctx own = c;
-      model.forward(own, (*pieces)[static_cast<size_t>(i)]);
+  const Batch all = batch_of(model, lengths);
+  job.amount = static_cast<double>(all.main.tokens());
+  job.operations = forward_flops(model, all.main.start, 0);
+  job.call = [&c, &model, lengths] {
+    encode(c, lengths, [&](Ctx& own, std::span<const size_t> shard) {
+      std::vector<int> some;
+      for (size_t i : shard) some.push_back(lengths[i]);
+      model.forward(own, batch_of(model, some));
     });
   };
   return job;
 }
 
-// `fresh` new tokens after a prompt, one sequence. Weights come from memory once for the prompt and
-// once for each token after the first.
-Job generation(Ctx& c, Subject& subject, int prompt, int fresh) {
+// `fresh` new tokens after each of several prompts, which run together. Weights come from memory
+// once for the prompts and once for each token after the first.
+Job generation(Ctx& c, Subject& subject, int prompts, int prompt, int fresh) {
   const Model& model = model_of(c, subject);
   GenerateOptions options;
   options.max_new_tokens = fresh;
   const ProductWeights weights = product_weights(model);
   Job job;
   const int32_t start[] = {0, prompt + fresh - 1};
-  job.operations = forward_flops(model, start, fresh);
+  job.operations = prompts * forward_flops(model, start, fresh);
   job.bytes = 4 * (weights.body + weights.head) * fresh;
-  job.amount = fresh > 1 ? fresh : prompt;
-  job.call = [&c, &model, ids = ids_of(model, prompt), options] {
-    generate(c, model, ids, options);
-  };
+  job.amount = prompts * (fresh > 1 ? fresh : prompt);
+  std::vector<Ints> ids;
+  for (int i = 0; i < prompts; ++i) {
+    ids.push_back(ids_of(model, prompt));
+    ids.back()[0] = i;  // or the first would be computed for all
+  }
+  job.call = [&c, &model, ids, options] { generate(c, model, ids, options); };
   return job;
 }
 
@@ -157,14 +153,17 @@ std::vector<Item> model_items(const ModelSource& source) {
     items.push_back(std::move(item));
   };
   add("encode", "32x128", 128,
-      [](Ctx& c, Subject& s) { return encode(c, s, std::vector<int>(32, 128)); });
+      [](Ctx& c, Subject& s) { return encoding(c, s, std::vector<int>(32, 128)); });
   if (!causal)
     add("encode", "512 short", short_lengths().front(),
-        [](Ctx& c, Subject& s) { return encode(c, s, short_lengths()); });
+        [](Ctx& c, Subject& s) { return encoding(c, s, short_lengths()); });
   const bool predicts = spec.head<LmHead>() != nullptr;
   if (causal && predicts) {
-    add("prompt", "512", 512, [](Ctx& c, Subject& s) { return generation(c, s, 512, 1); });
-    add("decode", "16+32", 48, [](Ctx& c, Subject& s) { return generation(c, s, 16, 32); });
+    add("prompt", "512", 512, [](Ctx& c, Subject& s) { return generation(c, s, 1, 512, 1); });
+    add("decode", "16+32", 48, [](Ctx& c, Subject& s) { return generation(c, s, 1, 16, 32); });
+    for (int prompts : {4, 16})
+      add("decode", cat(prompts, "x(16+32)"), 48,
+          [prompts](Ctx& c, Subject& s) { return generation(c, s, prompts, 16, 32); });
   }
   if (predicts) {
     const int length = std::min(512, spec.max_positions);

@@ -1,12 +1,27 @@
 // stemma embed MODEL [FILES]: one vector a line of text.
 #include "run/embed.h"
 
+#include <charconv>
+#include <cstdio>
+#include <span>
+
 #include "cli/progress.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
 
 namespace stemma::cli {
 namespace {
+
+// A line: the numbers in their shortest exact form with blanks between, or {"embedding": [...]}.
+std::string row_text(std::span<const float> row, bool json) {
+  std::string line = json ? "{\"embedding\": [" : "";
+  char number[32];
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (i > 0) line += json ? ", " : " ";
+    line.append(number, std::to_chars(number, number + sizeof number, row[i]).ptr);
+  }
+  return line += json ? "]}\n" : "\n";
+}
 
 struct Embed {
   std::string model;
@@ -29,17 +44,13 @@ struct Embed {
       vectors = embedder.embed(c, texts, [&](size_t done) { progress.update(done); });
     }
     const auto width = static_cast<size_t>(embedder.width());
-    for (size_t i = 0; i < texts.size(); ++i) {
-      std::vector<Json> row;
-      for (size_t k = 0; k < width; ++k) row.emplace_back(vectors[i * width + k]);
-      if (session.json) {
-        session.emit(Json::object({{"embedding", Json::array(std::move(row))}}));
-      } else {
-        std::string line;
-        for (const Json& v : row) line += (line.empty() ? "" : " ") + v.number_text();
-        session.print(line);
-      }
-    }
+    // Numbers as text take longer than one might think: rows are written by all threads.
+    std::vector<std::string> lines(texts.size());
+    c.team->run_range(static_cast<int64_t>(lines.size()), 16, [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+        lines[i] = row_text({vectors.data() + i * width, width}, session.json);
+    });
+    for (const std::string& line : lines) std::fwrite(line.data(), 1, line.size(), stdout);
     return 0;
   }
 };

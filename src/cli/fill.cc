@@ -1,4 +1,5 @@
 // stemma fill MODEL TEXT: what could stand where the text says [MASK].
+#include <algorithm>
 #include <cstdio>
 
 #include "cli/verb.h"
@@ -30,10 +31,14 @@ struct Fill {
     check(mask.has_value(), "[fill] the tokenizer of ", model, " has no mask token");
     const std::vector<std::string> texts =
         text.empty() ? read_lines({}) : std::vector<std::string>{text};
+    std::vector<Encoding> encoded;
     for (const std::string& one : texts) {
-      const Encoding encoding = tokenizer.encode(one);
-      const auto masks = fill(c, *checkpoint.model, encoding, *mask, top);
-      check(!masks.empty(), "[fill] the text has no ", tokenizer.token(*mask), ": \"", one, "\"");
+      encoded.push_back(tokenizer.encode(one));
+      const Ints& ids = encoded.back().ids;
+      check(std::find(ids.begin(), ids.end(), *mask) != ids.end(), "[fill] the text has no ",
+            tokenizer.token(*mask), ": \"", one, "\"");
+    }
+    for (const Candidates& masks : fill(c, *checkpoint.model, encoded, *mask, top)) {
       for (const auto& candidates : masks) {
         for (const Candidate& candidate : candidates) {
           const std::string& token = tokenizer.token(candidate.id);

@@ -29,8 +29,9 @@ struct ScoreVerb {
     std::vector<std::string> texts;
     if (files.empty()) texts = read_lines({});
     for (const std::string& file : files) texts.push_back(read_file(file));
-    for (const std::string& text : texts) {
-      const Score s = score(c, *checkpoint.model, tokenizer.encode(text).ids);
+    std::vector<Ints> ids;
+    for (const std::string& text : texts) ids.push_back(tokenizer.encode(text).ids);
+    for (const Score& s : score(c, *checkpoint.model, ids)) {
       if (session.json) {
         session.emit(
             Json::object({{"ids", Json::array({s.ids.begin(), s.ids.end()})},

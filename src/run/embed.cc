@@ -2,19 +2,15 @@
 
 #include <algorithm>
 #include <mutex>
-#include <numeric>
 
 #include "ops/linear.h"
 #include "ops/primitives.h"
+#include "run/encode.h"
 
 namespace stemma {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Enough rows for the matrix products to run at full speed, few enough to stay in cache and to give
-// every thread several batches.
-constexpr int64_t kTokensPerBatch = 1024;
 
 Json optional_file(const fs::path& path) {
   return fs::exists(path) ? Json::parse_file(path) : Json::object();
@@ -138,13 +134,15 @@ int Embedder::prompt_tokens() const {
   return static_cast<int>(encoding.ids.size()) - closed;
 }
 
-std::string Embedder::prepared(std::string_view text) const {
-  std::string s = prompt_;
-  s += text;
+// The text as the tokenizer gets it; `storage` holds it where it is not the text itself.
+std::string_view Embedder::prepared(std::string_view text, std::string& storage) const {
+  if (prompt_.empty() && !lowercase_) return text;
+  storage = prompt_;
+  storage += text;
   if (lowercase_)
-    for (char& ch : s)
+    for (char& ch : storage)
       if (ch >= 'A' && ch <= 'Z') ch = static_cast<char>(ch - 'A' + 'a');
-  return s;
+  return storage;
 }
 
 Tensor Embedder::embed_batch(Ctx& c, const Batch& batch) const {
@@ -167,52 +165,35 @@ Tensor Embedder::embed_batch(Ctx& c, const Batch& batch) const {
 std::vector<float> Embedder::embed(Ctx& c, std::span<const std::string> texts,
                                    const std::function<void(size_t)>& progress) const {
   std::vector<Encoding> encoded(texts.size());
+  Ints lengths(texts.size());
   EncodeOptions options;
   options.truncation.max_length = max_length_;
   options.offsets = false;
   c.team->run_range(static_cast<int64_t>(texts.size()), 64, [&](int64_t begin, int64_t end) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
-      encoded[i] = tokenizer_.encode(prepared(texts[i]), options);
-  });
-
-  // Longest first, so that the last batches to run are short ones.
-  std::vector<size_t> order(texts.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return encoded[a].ids.size() > encoded[b].ids.size();
-  });
-  std::vector<size_t> cuts = {0};
-  int64_t tokens = 0;
-  for (size_t i = 0; i < order.size(); ++i) {
-    const auto length = static_cast<int64_t>(encoded[order[i]].ids.size());
-    check(length > 0, "[embed] text ", order[i] + 1,
-          " has no tokens, and this tokenizer adds none of its own");
-    if (tokens > 0 && tokens + length > kTokensPerBatch) {
-      cuts.push_back(i);
-      tokens = 0;
+    std::string storage;
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      encoded[i] = tokenizer_.encode(prepared(texts[i], storage), options);
+      lengths[i] = static_cast<int32_t>(encoded[i].ids.size());
+      check(lengths[i] > 0, "[embed] text ", i + 1,
+            " has no tokens, and this tokenizer adds none of its own");
     }
-    tokens += length;
-  }
-  cuts.push_back(order.size());
+  });
 
   std::vector<float> out(texts.size() * static_cast<size_t>(width_));
   std::mutex mutex;
   size_t done = 0;
-  if (texts.empty()) return out;
-  c.team->run(static_cast<int64_t>(cuts.size()) - 1, [&](int64_t piece) {
-    const size_t begin = cuts[static_cast<size_t>(piece)],
-                 end = cuts[static_cast<size_t>(piece) + 1];
+  encode(c, lengths, [&](Ctx& own, std::span<const size_t> shard) {
     Batch batch;
-    for (size_t i = begin; i < end; ++i)
-      batch.main.append(encoded[order[i]].ids, encoded[order[i]].type_ids);
-    Ctx own = c;
+    for (size_t i : shard) batch.main.append(encoded[i].ids, encoded[i].type_ids);
     const Tensor rows = embed_batch(own, batch);
     const float* from = rows.data<float>();
-    for (size_t i = begin; i < end; ++i, from += width_)
-      std::copy_n(from, width_, out.begin() + static_cast<int64_t>(order[i]) * width_);
+    for (size_t i : shard) {
+      std::copy_n(from, width_, out.begin() + static_cast<int64_t>(i) * width_);
+      from += width_;
+    }
     if (progress) {
       std::lock_guard lock(mutex);
-      progress(done += end - begin);
+      progress(done += shard.size());
     }
   });
   return out;

@@ -51,7 +51,7 @@ class Embedder {
       : checkpoint_(std::move(checkpoint)), tokenizer_(std::move(tokenizer)) {}
   static PoolingModule load_pooling(const std::filesystem::path& directory);
   static DenseModule load_dense(Ctx& c, const std::filesystem::path& directory);
-  std::string prepared(std::string_view text) const;
+  std::string_view prepared(std::string_view text, std::string& storage) const;
   int prompt_tokens() const;
 
   Checkpoint checkpoint_;

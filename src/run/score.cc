@@ -4,70 +4,135 @@
 #include <cmath>
 #include <numeric>
 
-namespace stemma {
+#include "ops/primitives.h"
+#include "run/encode.h"
 
-Score score(Ctx& c, const Model& model, const Ints& ids) {
-  const auto* head = model.head<LmHeadLayer>();
-  check(head && head->spec.predicts == Predicts::next,
-        "[score] the model does not predict the next token");
-  check(!ids.empty(), "[score] the text has no tokens");
-  Score out;
-  out.ids = ids;
-  const size_t n = ids.size();
-  const size_t window =
-      model.spec().max_positions > 1 ? static_cast<size_t>(model.spec().max_positions) : n;
-  for (size_t begin = 0; out.logprobs.size() + 1 < n;) {
-    const size_t end = std::min(n, begin + window);
-    const auto cut = [&](size_t from, size_t to) {
-      return Ints(ids.begin() + static_cast<int64_t>(from), ids.begin() + static_cast<int64_t>(to));
-    };
-    Batch batch;
-    batch.main.append(cut(begin, end - 1));
-    const Tensor hidden = model.forward(c, batch);
-    const Tensor nll = head->loss(c, hidden, Tensor::from(c, cut(begin + 1, end)));
-    for (size_t i = out.logprobs.size() - begin; i < end - 1 - begin; ++i)
-      out.logprobs.push_back(-nll.item(static_cast<int64_t>(i)));
-    begin = end - window / 2;
+namespace stemma {
+namespace {
+
+// A stretch of a text that goes through the model at once, and the first token of it that counts:
+// those before are context, scored by the window before.
+struct Stretch {
+  size_t text, begin, end, first;
+};
+
+std::vector<Stretch> stretches(std::span<const Ints> texts, size_t most) {
+  std::vector<Stretch> out;
+  for (size_t t = 0; t < texts.size(); ++t) {
+    const size_t n = texts[t].size();
+    for (size_t begin = 0, scored = 1; scored < n;) {
+      const size_t end = std::min(n, begin + most);
+      out.push_back({t, begin, end, scored});
+      scored = end;
+      begin = end - most / 2;
+    }
   }
-  if (!out.logprobs.empty())
-    out.perplexity = std::exp(-std::accumulate(out.logprobs.begin(), out.logprobs.end(), 0.0) /
-                              static_cast<double>(out.logprobs.size()));
-  else
-    out.perplexity = 1;
   return out;
 }
 
-std::vector<std::vector<Candidate>> fill(Ctx& c, const Model& model, const Encoding& text,
-                                         int32_t mask_id, int count) {
+Ints cut(const Ints& ids, size_t begin, size_t end) {
+  return {ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(end)};
+}
+
+std::vector<Candidate> best(std::span<const float> logits, size_t count) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (float v : logits) total += std::exp(v - largest);
+  std::vector<int32_t> order(logits.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto kept = std::min(order.size(), count);
+  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(kept), order.end(),
+                    [&](int32_t a, int32_t b) {
+                      const float x = logits[static_cast<size_t>(a)],
+                                  y = logits[static_cast<size_t>(b)];
+                      return x != y ? x > y : a < b;
+                    });
+  std::vector<Candidate> out;
+  for (size_t i = 0; i < kept; ++i)
+    out.push_back({order[i], std::exp(logits[static_cast<size_t>(order[i])] - largest) / total});
+  return out;
+}
+
+}  // namespace
+
+std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> texts) {
+  const auto* head = model.head<LmHeadLayer>();
+  check(head && head->spec.predicts == Predicts::next,
+        "[score] the model does not predict the next token");
+  std::vector<Score> out(texts.size());
+  size_t longest = 2;
+  for (size_t t = 0; t < texts.size(); ++t) {
+    check(!texts[t].empty(), "[score] the text has no tokens");
+    out[t].ids = texts[t];
+    out[t].logprobs.resize(texts[t].size() - 1);
+    longest = std::max(longest, texts[t].size());
+  }
+  const int positions = model.spec().max_positions;
+  const std::vector<Stretch> all =
+      stretches(texts, positions > 1 ? static_cast<size_t>(positions) : longest);
+  Ints lengths;
+  for (const Stretch& w : all) lengths.push_back(static_cast<int32_t>(w.end - w.begin) - 1);
+
+  encode(c, lengths, [&](Ctx& own, std::span<const size_t> shard) {
+    Batch batch;
+    Ints labels;
+    for (size_t i : shard) {
+      const Stretch& w = all[i];
+      batch.main.append(cut(texts[w.text], w.begin, w.end - 1));
+      // Tokens that an earlier window has scored cost no logits.
+      labels.insert(labels.end(), w.first - w.begin - 1, -1);
+      const Ints counted = cut(texts[w.text], w.first, w.end);
+      labels.insert(labels.end(), counted.begin(), counted.end());
+    }
+    const Tensor hidden = model.forward(own, batch);
+    const std::vector<float> nll =
+        head->loss(own, hidden, Tensor::from(own, labels)).to_vector<float>();
+    for (size_t s = 0; s < shard.size(); ++s) {
+      const Stretch& w = all[shard[s]];
+      const auto row = static_cast<size_t>(batch.main.start[s]);
+      for (size_t token = w.first; token < w.end; ++token)
+        out[w.text].logprobs[token - 1] = -nll[row + token - 1 - w.begin];
+    }
+  });
+  for (Score& s : out) {
+    const double sum = std::accumulate(s.logprobs.begin(), s.logprobs.end(), 0.0);
+    s.perplexity = s.logprobs.empty() ? 1 : std::exp(-sum / static_cast<double>(s.logprobs.size()));
+  }
+  return out;
+}
+
+Score score(Ctx& c, const Model& model, const Ints& ids) {
+  return std::move(score(c, model, std::span(&ids, 1))[0]);
+}
+
+std::vector<Candidates> fill(Ctx& c, const Model& model, std::span<const Encoding> texts,
+                             int32_t mask_id, int count) {
   const auto* head = model.head<LmHeadLayer>();
   check(head && head->spec.predicts == Predicts::same,
         "[fill] the model has no masked-language head");
-  Batch batch;
-  batch.main.append(text.ids, text.type_ids);
-  const Tensor hidden = model.forward(c, batch);
-  const int64_t width = hidden.extent(1);
-  std::vector<std::vector<Candidate>> out;
-  for (size_t at = 0; at < text.ids.size(); ++at) {
-    if (text.ids[at] != mask_id) continue;
-    const Tensor row = hidden.view({1, width}, {width, 1}, static_cast<int64_t>(at) * width);
-    const std::vector<float> logits = head->logits(c, row).to_vector<float>();
-    const double largest = *std::max_element(logits.begin(), logits.end());
-    double total = 0;
-    for (float v : logits) total += std::exp(v - largest);
-    std::vector<int32_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    const auto kept = std::min<size_t>(order.size(), static_cast<size_t>(std::max(0, count)));
-    std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(kept), order.end(),
-                      [&](int32_t a, int32_t b) {
-                        const float x = logits[static_cast<size_t>(a)],
-                                    y = logits[static_cast<size_t>(b)];
-                        return x != y ? x > y : a < b;
-                      });
-    auto& candidates = out.emplace_back();
-    for (size_t i = 0; i < kept; ++i)
-      candidates.push_back(
-          {order[i], std::exp(logits[static_cast<size_t>(order[i])] - largest) / total});
-  }
+  std::vector<Candidates> out(texts.size());
+  Ints lengths;
+  for (const Encoding& text : texts) lengths.push_back(static_cast<int32_t>(text.ids.size()));
+  encode(c, lengths, [&](Ctx& own, std::span<const size_t> shard) {
+    Batch batch;
+    Ints rows;
+    std::vector<size_t> owners;
+    for (size_t i : shard) {
+      for (size_t at = 0; at < texts[i].ids.size(); ++at)
+        if (texts[i].ids[at] == mask_id) {
+          rows.push_back(static_cast<int32_t>(batch.main.tokens() + static_cast<int64_t>(at)));
+          owners.push_back(i);
+        }
+      batch.main.append(texts[i].ids, texts[i].type_ids);
+    }
+    if (rows.empty()) return;
+    const Tensor hidden = model.forward(own, batch);
+    const Tensor logits = head->logits(own, gather(own, hidden, Tensor::from(own, rows)));
+    const auto vocab = static_cast<size_t>(logits.extent(1));
+    for (size_t r = 0; r < rows.size(); ++r)
+      out[owners[r]].push_back(
+          best({logits.data<float>() + r * vocab, vocab}, static_cast<size_t>(std::max(0, count))));
+  });
   return out;
 }
 

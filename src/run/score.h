@@ -1,7 +1,7 @@
 // Scores of text under a causal model, and candidates for masks under a masked one.
 #pragma once
 
-#include <string_view>
+#include <span>
 #include <vector>
 
 #include "model/model.h"
@@ -17,14 +17,16 @@ struct Score {
   std::vector<double> logprobs;  // [ids - 1]
   double perplexity = 0;         // exp(-mean(logprobs)); 1 where there are none
 };
+std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> texts);
 Score score(Ctx& c, const Model& model, const Ints& ids);
 
 struct Candidate {
   int32_t id;
   double probability;
 };
-// The `count` most probable ids for each masked position of a text, in order of position.
-std::vector<std::vector<Candidate>> fill(Ctx& c, const Model& model, const Encoding& text,
-                                         int32_t mask_id, int count);
+// For each text the `count` most probable ids for each masked position, in order of position.
+using Candidates = std::vector<std::vector<Candidate>>;
+std::vector<Candidates> fill(Ctx& c, const Model& model, std::span<const Encoding> texts,
+                             int32_t mask_id, int count);
 
 }  // namespace stemma

@@ -71,6 +71,21 @@ TEST_F(ChatCli, TemplateRender) {
   EXPECT_EQ(run("template render " + model(), messages).status, 3);
 }
 
+TEST_F(ChatCli, ManyPromptsAreAnsweredInTheirOrder) {
+  const std::string lines = "one\nten times ten\n5\n";
+  const Result together = run("generate --json --logprobs -n 7 --prompts - " + model(), lines);
+  ASSERT_EQ(together.status, 0) << together.err;
+  std::string alone;
+  std::istringstream prompts(lines);
+  for (std::string line; std::getline(prompts, line);)
+    alone += run("generate --json --logprobs -n 7 " + model(), line).out;
+  EXPECT_EQ(together.out, alone);
+  const Json first = Json::parse(alone.substr(0, alone.find('\n')));
+  EXPECT_EQ(first.at("logprobs").size(), first.at("ids").size());
+  EXPECT_EQ(run("generate --prompts /no/such/file " + model(), "").status, 3);
+  EXPECT_EQ(run("generate --state-memory -1 " + model() + " x", "").status, 2);
+}
+
 TEST_F(ChatCli, ConversationFromAPipe) {
   const std::string lines = "one\n\ntwo\n/clear\none\n/exit\nthree\n";
   const Result r = run("chat --json --greedy -n 4 " + model(), lines);

@@ -136,6 +136,39 @@ TEST_F(Generation, ScoresOfALongTextComeFromWindows) {
   EXPECT_EQ(score(c_, *model_, {7}).logprobs.size(), 0u);
 }
 
+TEST_F(Generation, TextsScoredTogetherScoreAsAlone) {
+  std::vector<Ints> texts;
+  for (int i = 1; i < 40; ++i)
+    texts.push_back(tokenizer_.encode(std::string(static_cast<size_t>(i), 'a') + "b").ids);
+  Engine two(2);
+  Ctx c = two.ctx();
+  const std::vector<Score> together = score(c, *model_, texts);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const Score alone = score(c_, *model_, texts[i]);
+    EXPECT_EQ(together[i].logprobs, alone.logprobs);
+    EXPECT_EQ(together[i].perplexity, alone.perplexity);
+  }
+}
+
+TEST_F(Generation, ManyPromptsYieldWhatEachYieldsAlone) {
+  std::vector<Ints> prompts;
+  for (const char* text : {"To be", "or", "not to be, that is"})
+    prompts.push_back(tokenizer_.encode(text).ids);
+  for (int beams : {1, 3}) {
+    options_.num_beams = beams;
+    std::vector<size_t> done;
+    const std::vector<Generated> together =
+        generate(c_, *model_, prompts, options_, &tokenizer_,
+                 [&](size_t i, const Generated&) { done.push_back(i); });
+    EXPECT_EQ(done.size(), prompts.size());
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const Generated alone = generate(c_, *model_, prompts[i], options_, &tokenizer_);
+      EXPECT_EQ(together[i].ids, alone.ids);
+      EXPECT_EQ(together[i].text, alone.text);
+    }
+  }
+}
+
 TEST_F(Generation, DefaultsComeFromGenerationConfigThenConfig) {
   const TempDir dir;
   const Json config = Json::parse(R"({"eos_token_id": 2})");

@@ -124,6 +124,7 @@ struct Generate {
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
+    const int64_t memory = state_bytes();
     const std::filesystem::path directory = resolve_model(model);
     const Checkpoint checkpoint = load_checkpoint(c, directory);
     const GenerateOptions g = options(directory, checkpoint.config);
@@ -155,7 +156,7 @@ struct Generate {
           for (; shown < done.size() && done[shown]; done[shown++].reset())
             show(session, *done[shown], tokenizer != nullptr);
         },
-        state_bytes());
+        memory);
     return 0;
   }
 };

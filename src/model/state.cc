@@ -140,14 +140,15 @@ StateStore::Snapshot StateStore::snapshot(SeqId seq) const {
   auto memory = std::make_shared<Memory>(at(seq).now);
   truncate(*memory, memory->length);
   Snapshot out;
+  out.store_ = this;
   out.memory_ = std::move(memory);
   return out;
 }
 
 void StateStore::rollback(SeqId seq, const Snapshot& snapshot) {
   Sequence& sequence = at(seq);
-  check(snapshot.memory_ && snapshot.memory_->layers.size() == specs_.size(),
-        "[state] rollback of sequence ", seq, " to a snapshot of another store");
+  check(snapshot.store_ == this, "[state] rollback of sequence ", seq,
+        " to a snapshot of another store");
   sequence.now = *snapshot.memory_;
   std::erase_if(sequence.kept, [&](const Snapshot& s) { return s.length() > sequence.now.length; });
 }

@@ -34,6 +34,7 @@ class StateStore {
 
    private:
     friend StateStore;
+    const StateStore* store_ = nullptr;
     std::shared_ptr<const Memory> memory_;
   };
 

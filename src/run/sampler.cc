@@ -14,8 +14,22 @@ namespace {
 
 constexpr float kExcluded = -std::numeric_limits<float>::infinity();
 
+// In sixteen strands, which a compiler makes vectors of: vocabularies are long.
+float largest_of(std::span<const float> scores) {
+  constexpr size_t kStrands = 16;
+  float best[kStrands];
+  std::fill_n(best, kStrands, kExcluded);
+  const float* p = scores.data();
+  const size_t whole = scores.size() / kStrands * kStrands;
+  for (size_t i = 0; i < whole; i += kStrands)
+    for (size_t s = 0; s < kStrands; ++s) best[s] = p[i + s] > best[s] ? p[i + s] : best[s];
+  float largest = *std::max_element(best, best + kStrands);
+  for (size_t i = whole; i < scores.size(); ++i) largest = std::max(largest, p[i]);
+  return largest;
+}
+
 std::vector<double> probabilities(std::span<const float> scores) {
-  const float largest = *std::max_element(scores.begin(), scores.end());
+  const float largest = largest_of(scores);
   std::vector<double> p(scores.size());
   double total = 0;
   for (size_t i = 0; i < p.size(); ++i)
@@ -85,8 +99,11 @@ void warp(std::span<float> scores, const Sampling& sampling) {
 
 int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step) {
   penalise_repetition(scores, seen, sampling.repetition_penalty);
-  if (!sampling.sample)
-    return static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+  if (!sampling.sample) {
+    const auto first = std::find(scores.begin(), scores.end(), largest_of(scores));
+    check(first != scores.end(), "[generate] the model's scores are not numbers");
+    return static_cast<int32_t>(first - scores.begin());
+  }
   warp(scores, sampling);
   const std::vector<double> p = probabilities(scores);
   const double u = RngKey(sampling.seed).of("sample").uniform(static_cast<uint64_t>(step));

@@ -74,15 +74,20 @@ int common(std::span<const int32_t> a, std::span<const int32_t> b) {
 }  // namespace
 
 struct Scheduler::Task {
-  Task(Id id, Request given, const Tokenizer* tokenizer)
-      : id(id), request(std::move(given)), tokens(request.prompt), watch(request.options.stop) {
+  Task(Id id, Request given, int32_t adapter, const Tokenizer* tokenizer)
+      : id(id),
+        request(std::move(given)),
+        adapter(adapter),
+        tokens(request.prompt),
+        watch(request.options.stop) {
     if (tokenizer) decoder = std::make_unique<StreamDecoder>(*tokenizer);
   }
 
   Id id;
   Request request;
-  Ints tokens;     // the prompt and what has been generated
-  SeqId seq = -1;  // while it runs
+  int32_t adapter;  // -1: none
+  Ints tokens;      // the prompt and what has been generated
+  SeqId seq = -1;   // while it runs
   bool ended = false;
   Generated out;
   StopWatch watch;
@@ -112,9 +117,12 @@ Scheduler::Id Scheduler::submit(Request request) {
   check(static_cast<int>(request.prompt.size()) <= position_limit(spec),
         "[generate] the prompt has ", request.prompt.size(), " tokens, the model ",
         position_limit(spec), " positions");
+  const auto adapters = static_cast<int32_t>(model_.adapters().size());
+  const int32_t adapter = request.adapter.value_or(adapters > 0 ? 0 : -1);
+  check(adapter < adapters, "[generate] the request asks for adapter ", adapter, " of ", adapters);
   std::lock_guard lock(mutex_);
   const Id id = next_id_++;
-  submitted_.push_back(std::make_unique<Task>(id, std::move(request), tokenizer_));
+  submitted_.push_back(std::make_unique<Task>(id, std::move(request), adapter, tokenizer_));
   arrived_.notify_one();
   return id;
 }
@@ -216,15 +224,17 @@ bool Scheduler::share_prefix(size_t index) {
   const std::span<const int32_t> wanted(task.tokens.data(), task.tokens.size() - 1);
   int had = state_.length(task.seq);
   SeqId source = -1;
-  auto consider = [&](SeqId seq, const Ints& tokens) {
+  auto consider = [&](SeqId seq, int32_t adapter, const Ints& tokens) {
+    if (adapter != task.adapter) return;
     const int n = common(wanted, {tokens.data(), static_cast<size_t>(state_.length(seq))});
     if (n >= had + kWorthSharing) had = n, source = seq;
   };
-  for (const Kept& kept : kept_) consider(kept.seq, kept.tokens);
+  for (const Kept& kept : kept_) consider(kept.seq, kept.adapter, kept.tokens);
   for (size_t i = 0; i < running_.size(); ++i)
-    if (i != index) consider(running_[i]->seq, running_[i]->tokens);
+    if (i != index) consider(running_[i]->seq, running_[i]->adapter, running_[i]->tokens);
   for (size_t i = 0; i < index; ++i)
-    if (left(*running_[i]) > 1 && common(wanted, running_[i]->tokens) >= had + kWorthSharing)
+    if (running_[i]->adapter == task.adapter && left(*running_[i]) > 1 &&
+        common(wanted, running_[i]->tokens) >= had + kWorthSharing)
       return false;
   if (source < 0) return true;
 
@@ -281,6 +291,7 @@ Scheduler::Plan Scheduler::plan() {
     plan.batch.main.append({task.tokens.begin() + at, task.tokens.begin() + at + part.tokens}, {},
                            at);
     plan.batch.seqs.push_back(task.seq);
+    plan.batch.adapter.push_back(task.adapter);
     if (left(task) > part.tokens) continue;
     plan.sampled.push_back(part.task);
     plan.rows.push_back(plan.batch.main.start.back() - 1);
@@ -350,7 +361,7 @@ void Scheduler::finish(Task& task, const char* reason) {
   task.out.text = task.watch.text();
   if (task.seq >= 0 && state_.has(task.seq)) {
     task.tokens.resize(static_cast<size_t>(state_.length(task.seq)));
-    kept_.push_back({task.seq, std::move(task.tokens)});
+    kept_.push_back({task.seq, task.adapter, std::move(task.tokens)});
     while (kept_.size() > static_cast<size_t>(options_.kept)) {
       state_.release(kept_.front().seq);
       kept_.pop_front();

@@ -14,6 +14,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "run/generate.h"
 
@@ -28,7 +29,9 @@ struct SchedulerOptions {
 
 struct Request {
   Ints prompt;
-  GenerateOptions options;                      // of one sequence: no beams
+  GenerateOptions options;  // of one sequence: no beams
+  // Which of the model's adapters, -1 for none; absent: the first, where the model has one.
+  std::optional<int32_t> adapter = {};
   OnToken on_token = {};                        // may be empty
   std::function<void(Generated)> on_done = {};  // likewise; the last call for a request
 };
@@ -68,6 +71,7 @@ class Scheduler {
   using Tasks = std::deque<std::unique_ptr<Task>>;
   struct Kept {
     SeqId seq;
+    int32_t adapter;
     Ints tokens;
   };
 

@@ -6,6 +6,8 @@
 
 #include <thread>
 
+#include "base/rng.h"
+#include "model/adapter_files.h"
 #include "run/engine.h"
 #include "run/tiny_model.h"
 
@@ -115,6 +117,49 @@ TEST_F(Scheduling, TheNextTurnGoesOnFromTheLast) {
   // The last token of the reply, which was never fed back, the five, and three that were generated.
   EXPECT_EQ(scheduler.tokens_computed() - before, 1 + 5 + 3);
   EXPECT_EQ(next.ids.size(), 4u);
+}
+
+TEST_F(Scheduling, EachRequestGoesThroughItsAdapterAndSharesOnlyWithIt) {
+  Checkpoint checkpoint =
+      empty_checkpoint(Json::object({{"model_type", "llama"},
+                                     {"architectures", Json::array({"LlamaForCausalLM"})},
+                                     {"vocab_size", 257},
+                                     {"hidden_size", 24},
+                                     {"num_hidden_layers", 2},
+                                     {"num_attention_heads", 4},
+                                     {"intermediate_size", 40}}));
+  Model& model = *checkpoint.model;
+  model.params().make_flat(c_, 3, false);
+  for (uint64_t seed : {1, 2}) {
+    auto adapter = make_adapter(checkpoint, {.rank = 3, .alpha = 6});
+    adapter->params().make_flat(c_, seed, false);
+    const Tensor& values = adapter->params().values();
+    for (int64_t i = 0; i < values.elements(); ++i)
+      values.data<float>()[i] =
+          static_cast<float>(0.2 * RngKey(seed).normal(static_cast<uint64_t>(i)));
+    model.adapters().push_back(std::move(adapter));
+  }
+  const std::optional<int32_t> choices[] = {0, 1, -1, {}};
+  std::vector<Generated> alone(4), together(4);
+  Scheduler all(c_, model, nullptr);
+  for (size_t i = 0; i < 4; ++i) {
+    Scheduler own(c_, model, nullptr);
+    for (auto [scheduler, out] : {std::pair(&own, &alone), {&all, &together}}) {
+      Request r = request(150, 12, (*out)[i]);
+      r.adapter = choices[i];
+      scheduler->submit(std::move(r));
+    }
+    own.run();
+  }
+  all.run();
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(together[i].ids, alone[i].ids);
+  EXPECT_NE(alone[0].ids, alone[1].ids);
+  EXPECT_NE(alone[0].ids, alone[2].ids);
+  EXPECT_EQ(alone[0].ids, alone[3].ids);
+  Generated none;
+  Request r = request(3, 1, none);
+  r.adapter = 2;
+  EXPECT_THROW(all.submit(std::move(r)), Error);
 }
 
 TEST_F(Scheduling, OtherThreadsSubmitWhileItServes) {

@@ -30,7 +30,7 @@ Ints parse_ids(const std::string& text) {
 }
 
 struct Generate {
-  std::string model, prompt, ids;
+  std::string model, prompt, ids, adapter;
   SamplingOptions sampling{128};
   std::optional<double> min_p, repetition_penalty;
   int beams = 1;
@@ -43,6 +43,7 @@ struct Generate {
     o.add("prompt", prompt, "The text to go on from (default: standard input)");
     o.add("--ids", ids, "Token ids instead of a text: 1,15043,29892");
     o.add("--prompts", prompts, "Files with a prompt a line, run together (-: standard input)");
+    o.add("--adapter", adapter, "A directory of pip's peft: a LoRA adapter to add to the model");
     sampling.declare(o);
     o.add("--min-p", min_p, "Sample among those at least this fraction of the most probable");
     o.add("--repetition-penalty", repetition_penalty, "Divide the scores of tokens already seen");
@@ -126,7 +127,9 @@ struct Generate {
     Ctx c = session.engine.ctx();
     const int64_t memory = state_bytes();
     const std::filesystem::path directory = resolve_model(model);
-    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    LoadOptions loading;
+    loading.adapter = adapter;
+    const Checkpoint checkpoint = load_checkpoint(c, directory, loading);
     const GenerateOptions g = options(directory, checkpoint.config);
     std::optional<Tokenizer> loaded;
     // Ids suffice where a directory has no tokenizer; a text needs one.

@@ -12,19 +12,22 @@ namespace stemma::cli {
 namespace {
 
 struct ScoreVerb {
-  std::string model;
+  std::string model, adapter;
   std::vector<std::string> files;
 
   void declare(Options& o) {
     o.add("model", model, "A causal model: directory or name", true);
     o.add("files", files, "Files, each scored as one text (default: each line of standard input)");
+    o.add("--adapter", adapter, "A directory of pip's peft: a LoRA adapter to add to the model");
     o.footer("Log-probabilities are natural; the first token has none.");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
     const std::filesystem::path directory = resolve_model(model);
-    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    LoadOptions loading;
+    loading.adapter = adapter;
+    const Checkpoint checkpoint = load_checkpoint(c, directory, loading);
     const Tokenizer tokenizer = Tokenizer::load(directory);
     std::vector<std::string> texts;
     if (files.empty()) texts = read_lines({});

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <map>
 
+#include "model/adapter_files.h"
+
 namespace stemma {
 namespace {
 
@@ -175,6 +177,8 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
   check(missing.empty() && unknown.empty(), "[checkpoint] ", directory.string(),
         " does not hold what config.json describes; missing: ", listed(missing),
         "; not part of the model: ", listed(unknown));
+  if (!options.adapter.empty())
+    model.adapters().push_back(load_adapter(c, checkpoint, options.adapter));
   return checkpoint;
 }
 

@@ -32,6 +32,7 @@ struct LoadOptions {
   bool heads = true;  // false: the base model alone
   // Replaces what config.json names; head weights that the files lack then start fresh.
   std::optional<std::string> architecture;
+  std::filesystem::path adapter;  // a directory of pip's peft, for all sequences; empty: none
 };
 
 Checkpoint load_checkpoint(Ctx& c, const std::filesystem::path& directory,

@@ -75,7 +75,7 @@ Embedder::DenseModule Embedder::load_dense(Ctx& c, const fs::path& directory) {
   return module;
 }
 
-Embedder Embedder::load(Ctx& c, const fs::path& directory) {
+Embedder Embedder::load(Ctx& c, const fs::path& directory, const fs::path& adapter) {
   const bool listed = fs::exists(directory / "modules.json");
   const Json modules = listed ? Json::parse_file(directory / "modules.json") : Json::array();
   fs::path transformer = directory;
@@ -83,6 +83,7 @@ Embedder Embedder::load(Ctx& c, const fs::path& directory) {
 
   LoadOptions options;
   options.heads = false;
+  options.adapter = adapter;
   Checkpoint checkpoint = load_checkpoint(c, transformer, options);
   Embedder e(std::move(checkpoint), Tokenizer::load(transformer));
   e.width_ = e.checkpoint_.model->spec().embed.width;

@@ -22,7 +22,9 @@ namespace stemma {
 
 class Embedder {
  public:
-  static Embedder load(Ctx& c, const std::filesystem::path& directory);
+  // `adapter`: a directory of pip's peft to add to the model; empty: none.
+  static Embedder load(Ctx& c, const std::filesystem::path& directory,
+                       const std::filesystem::path& adapter = {});
 
   int width() const { return width_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }

@@ -44,6 +44,7 @@ class Optimizer {
   // One update at learning rate `lr`, with gradients clipped as the spec says, given their norm.
   void step(Ctx& c, double lr, double grad_norm);
 
+  ParamStore& params() const { return params_; }  // what it changes
   int64_t steps() const { return steps_; }
   // [elements], for checkpoints; restored() says that they were filled from one.
   const Tensor& exp_avg() const { return exp_avg_; }

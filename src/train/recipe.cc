@@ -419,6 +419,7 @@ void check_recipe(const Recipe& r, std::string_view where) {
   need(!r.out.empty(), "out is missing: name the directory that checkpoints and logs go to");
   need(r.length >= 1 && r.batch >= 1 && r.accumulation >= 1 && r.steps >= 1 && r.log_every >= 1,
        "length, batch, accumulation, steps and log_every must be at least 1");
+  need(r.adapter.alpha > 0, "adapter.alpha must be positive");
   need(r.accumulation <= r.batch, "accumulation cuts a batch of ", r.batch,
        " sequences into parts; ", r.accumulation, " parts are too many");
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");

@@ -17,6 +17,7 @@
 
 #include "base/json.h"
 #include "data/dataset.h"
+#include "nn/adapter.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 
@@ -93,7 +94,8 @@ struct Recipe {
   std::string out;
   int64_t save_every = 500;  // steps; 0: only at the end
   int64_t log_every = 10;
-  int threads = 0;  // 0: one a core
+  int threads = 0;   // 0: one a core
+  LoraSpec adapter;  // rank 0: the weights themselves are trained
   OptimizerSpec optimizer;
   ScheduleSpec schedule;
   template <class Self, class V>
@@ -117,6 +119,7 @@ struct Recipe {
     v("save_every", s.save_every);
     v("log_every", s.log_every);
     v("threads", s.threads);
+    v("adapter", s.adapter);
     v("optimizer", s.optimizer);
     v("schedule", s.schedule);
   }

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "model/adapter_files.h"
 
 namespace stemma {
 namespace {
@@ -32,10 +33,15 @@ std::vector<int64_t> extents(const Shape& shape) {
   return list;
 }
 
+// The published name of what the run changes.
+std::string stored_name(const Checkpoint& checkpoint, const Parameter& p) {
+  return checkpoint.model->adapters().empty() ? checkpoint.published(p) : peft_name(checkpoint, p);
+}
+
 void write_moments(const fs::path& path, const RunView& run) {
   std::vector<TensorEntry> entries;
-  for (const Parameter& p : run.checkpoint.model->params().all()) {
-    const std::string name = run.checkpoint.published(p);
+  for (const Parameter& p : run.optimizer.params().all()) {
+    const std::string name = stored_name(run.checkpoint, p);
     for (const auto& [kind, moment] : {std::pair("exp_avg.", &run.optimizer.exp_avg()),
                                        std::pair("exp_avg_sq.", &run.optimizer.exp_avg_sq())}) {
       const auto* data = reinterpret_cast<const uint8_t*>(moment->data<float>() + p.offset);
@@ -117,7 +123,10 @@ std::optional<fs::path> newest_checkpoint(const fs::path& out) {
 
 void write_checkpoint(const fs::path& path, const RunState& state, const RunView& run) {
   write_directory(path, [&](const fs::path& directory) {
-    save_checkpoint(directory, run.checkpoint);
+    if (const Adapters& adapters = run.checkpoint.model->adapters(); adapters.empty())
+      save_checkpoint(directory, run.checkpoint);
+    else
+      save_adapter(directory, run.checkpoint, *adapters.front());
     run.tokenizer.save(directory);
     write_moments(directory / kMoments, run);
     write_file(
@@ -148,8 +157,8 @@ RunState read_run_state(const fs::path& checkpoint) {
 
 void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimizer& optimizer) {
   const TensorFiles files = TensorFiles::open(path / kMoments);
-  for (const Parameter& p : checkpoint.model->params().all()) {
-    const std::string name = checkpoint.published(p);
+  for (const Parameter& p : optimizer.params().all()) {
+    const std::string name = stored_name(checkpoint, p);
     for (const auto& [kind, moment] : {std::pair("exp_avg.", &optimizer.exp_avg()),
                                        std::pair("exp_avg_sq.", &optimizer.exp_avg_sq())}) {
       const StoredTensor& stored = files.at(kind + name);

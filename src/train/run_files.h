@@ -3,6 +3,8 @@
 //                  ones are; with it optimizer.safetensors (exp_avg.NAME, exp_avg_sq.NAME),
 //                  trainer_state.json (the fields of transformers' Trainer), data_state.json and
 //                  recipe.toml: all that is needed to go on to the last bit.
+// A run that trains an adapter leaves adapter_config.json and adapter_model.safetensors, as pip's
+// peft writes them, in place of config.json and model.safetensors.
 // A checkpoint is filled under another name and then renamed, so one that can be seen is whole.
 // Errors: Code::kNotFound, Code::kFailed (full disk, files that do not fit the model), naming them.
 #pragma once
@@ -42,7 +44,7 @@ struct RunView {
 void write_checkpoint(const std::filesystem::path& path, const RunState& state, const RunView& run);
 
 RunState read_run_state(const std::filesystem::path& checkpoint);
-// Fills the moments of an optimiser over `model`'s parameters.
+// Fills the moments of an optimiser over what the run changes.
 void restore_moments(const std::filesystem::path& path, const Checkpoint& checkpoint,
                      Optimizer& optimizer);
 

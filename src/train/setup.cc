@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "model/adapter_files.h"
 #include "text/trainer.h"
 
 namespace stemma {
@@ -119,6 +120,19 @@ Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokeniz
   return load_checkpoint(c, path, options);
 }
 
+void add_adapter(Ctx& c, const Recipe& recipe, Checkpoint& checkpoint,
+                 const std::optional<fs::path>& resume) {
+  if (from_scratch(recipe))
+    usage(
+        "[recipe] adapter: there is nothing to adapt in a model that starts at random; let model "
+        "name a checkpoint");
+  if (!checkpoint.fresh.empty())
+    usage("[recipe] adapter: ", checkpoint.fresh.front(),
+          " is not in the checkpoint, and an adapter would not keep it: train the model itself");
+  checkpoint.model->adapters().push_back(resume ? load_adapter(c, checkpoint, *resume)
+                                                : make_adapter(checkpoint, recipe.adapter));
+}
+
 DataSpec data_spec(const Recipe& recipe) {
   DataSpec spec;
   spec.paths = recipe.data;
@@ -197,10 +211,16 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   return config;
 }
 
+ParamStore& learnt(Model& model) {
+  return model.adapters().empty() ? model.params() : model.adapters().front()->params();
+}
+
 Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume) {
   Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe);
+  const bool adapts = recipe.adapter.rank > 0;
   Checkpoint checkpoint =
-      resume ? load_checkpoint(c, *resume) : checkpoint_for(c, recipe, tokenizer);
+      resume && !adapts ? load_checkpoint(c, *resume) : checkpoint_for(c, recipe, tokenizer);
+  if (adapts) add_adapter(c, recipe, checkpoint, resume);
   Dataset data = Dataset::open(data_spec(recipe), tokenizer, *c.team);
   Setup setup{
       std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};

@@ -23,7 +23,11 @@ struct Setup {
   std::vector<std::string> notes;  // what a person should know before it starts
 };
 
-// With `resume`, tokenizer and weights come from that checkpoint.
+// What a run changes: the adapter's parameters where the model has one, else the model's own.
+ParamStore& learnt(Model& model);
+
+// With `resume`, tokenizer and weights (of an adapter, where the recipe has one) come from that
+// checkpoint.
 Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<std::filesystem::path>& resume);
 
 // Whether the recipe starts from random weights.

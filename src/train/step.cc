@@ -12,12 +12,12 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
   check(result.counted > 0, "[train] none of the step's tokens has a label");
   const double share = 1.0 / static_cast<double>(result.counted);
 
-  model.params().zero_grads();
+  optimizer.params().zero_grads();
   for (const TrainPart& part : parts) {
     Tape tape(c.pool);
     Ctx recording = c;
     recording.tape = &tape;
-    model.params().watch(tape);
+    optimizer.params().watch(tape);
     const Tensor hidden = model.forward(recording, part.batch);
     const LossSum loss = language_loss(recording, model, hidden, part.labels);
     if (loss.count == 0) continue;

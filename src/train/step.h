@@ -24,8 +24,9 @@ struct StepResult {
   int64_t counted = 0;
 };
 
-// Gradients of the mean loss over all counted labels, clipped, then one update at rate `lr`. How
-// the rows are cut into parts changes the memory needed and not the result (but for rounding).
+// Gradients, for what the optimiser changes, of the mean loss over all counted labels, clipped,
+// then one update at rate `lr`. How the rows are cut into parts changes the memory needed and not
+// the result (but for rounding).
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
                       double lr);
 

@@ -172,9 +172,9 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
   check(!error, "[train] cannot create ", recipe_.out, ": ", error.message());
   MetricsLog log(fs::path(recipe_.out) / "metrics.jsonl", state_.step);
 
-  Model& model = *setup_.checkpoint.model;
-  model.params().make_flat(c_, recipe_.seed, true);
-  Optimizer optimizer(c_, model.params(), recipe_.optimizer);
+  ParamStore& params = learnt(*setup_.checkpoint.model);
+  params.make_flat(c_, recipe_.seed, true);
+  Optimizer optimizer(c_, params, recipe_.optimizer);
   if (resumed_from_) {
     restore_moments(*resumed_from_, setup_.checkpoint, optimizer);
     optimizer.restored(state_.step);

@@ -162,6 +162,44 @@ TEST(Trainer, CheckpointsAreModelsToGoOnFrom) {
 
 // A process killed at any moment, in the middle of a save as well as not, leaves a run that can be
 // resumed to the same end.
+TEST(Trainer, AdaptersAreTrainedAloneAndResumedExactly) {
+  Workplace base, whole, broken;
+  EXPECT_TRUE(base.train());
+  const fs::path from = checkpoint_path(base.out(), 12);
+  const std::string weights = base.weights(12);
+  const std::vector<std::string> adapt = {"model=" + from.string(), "adapter.rank=3",
+                                          "adapter.alpha=6",
+                                          R"(adapter.targets=["q_proj", "down_proj"])"};
+  EXPECT_TRUE(whole.train(adapt));
+  EXPECT_FALSE(broken.train(adapt, false, 1, 5));
+  EXPECT_TRUE(broken.train(adapt, true, 2));
+  const fs::path trained = checkpoint_path(whole.out(), 12);
+  for (const char* file : {"adapter_model.safetensors", "optimizer.safetensors"})
+    EXPECT_EQ(read_file(checkpoint_path(broken.out(), 12) / file), read_file(trained / file))
+        << file;
+  EXPECT_EQ(broken.log(), whole.log());
+  EXPECT_FALSE(fs::exists(trained / "model.safetensors"));
+  EXPECT_EQ(base.weights(12), weights);
+
+  Team team(1);
+  Pool pool;
+  Ctx c{.team = &team, .pool = &pool};
+  LoadOptions options;
+  const Checkpoint plain = load_checkpoint(c, from, options);
+  options.adapter = trained;
+  const Checkpoint adapted = load_checkpoint(c, from, options);
+  Batch batch;
+  batch.main.append({1, 2, 3});
+  EXPECT_NE(adapted.model->forward(c, batch).to_vector<float>(),
+            plain.model->forward(c, batch).to_vector<float>());
+  EXPECT_EQ(adapted.model->adapters().front()->params().elements(), 3 * (24 + 24 + 24 + 64));
+}
+
+TEST(Trainer, AdaptersNeedACheckpoint) {
+  Workplace w;
+  EXPECT_THROW(w.train({"adapter.rank=2"}), Error);
+}
+
 TEST(Trainer, KilledRunsGoOn) {
   Workplace whole, killed;
   const std::vector<std::string> often = {"save_every=1", "steps=14"};

@@ -6,12 +6,15 @@
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
+#include <fstream>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "cli/progress.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
+#include "text/trainer.h"
 
 namespace stemma::cli {
 namespace {
@@ -41,12 +44,18 @@ void each_line(const std::vector<std::string>& files,
 struct TokenizerVerb {
   std::string action, model, other;
   std::vector<std::string> rest;
+  std::string kind = "byte-bpe", out;
+  std::vector<std::string> special_tokens;
+  int vocab_size = 30000, limit_alphabet = 0;
+  uint64_t min_frequency = 0;
+  bool cased = false;
   bool no_special = false, whole = false, json_lines = false, offsets = false, keep_special = false;
   int max_length = 0, stride = 0;
 
   void declare(Options& o) {
-    o.add("action", action, "encode, decode, inspect or compare", true);
-    o.add("model", model, "Directory or name of the tokenizer", true);
+    o.add("action", action, "encode, decode, inspect, compare or train", true);
+    o.add("model", model, "Directory or name of the tokenizer; train: where the new one goes",
+          true);
     o.add("files", rest,
           "Texts, one a line (decode: ids); default: standard input. compare: the second "
           "tokenizer, then texts");
@@ -58,10 +67,18 @@ struct TokenizerVerb {
     o.add("--max-length", max_length, "encode: cut to this many tokens (0: do not)");
     o.add("--stride", stride, "encode: tokens that windows share; what is cut off is shown, too");
     o.add("--keep-special", keep_special, "decode: write special tokens out");
+    o.add("--kind", kind, "train: byte-bpe, bpe, wordpiece or unigram");
+    o.add("--vocab-size", vocab_size, "train: tokens of the new vocabulary");
+    o.add("--min-frequency", min_frequency, "train: of a pair, to be merged (BPE, WordPiece)");
+    o.add("--limit-alphabet", limit_alphabet,
+          "train: keep the most frequent characters only (BPE, WordPiece; 0: all)");
+    o.add("--special-token", special_tokens, "train: a special token; may be given several times");
+    o.add("--cased", cased, "train: WordPiece that tells upper from lower case");
     o.footer(
         "With --json: encode {\"ids\"[, \"offsets\", \"type_ids\", \"word_ids\", \"special\", "
-        "\"overflow\"]} a text, decode {\"text\"} a line, inspect and compare one object. "
-        "Example:\n"
+        "\"overflow\"]} a text, decode {\"text\"} a line, inspect, compare and train one "
+        "object. Examples:\n"
+        "  stemma tokenizer train my-tokenizer corpus.txt --kind unigram --vocab-size 8000\n"
         "  echo 'Hello there' | stemma tokenizer encode llama-3.2-1b --json");
   }
 
@@ -246,17 +263,89 @@ struct TokenizerVerb {
     return 0;
   }
 
+  TokenizerTraining training() const {
+    static constexpr std::pair<const char*, TokenizerKind> kKinds[] = {
+        {"byte-bpe", TokenizerKind::byte_bpe},
+        {"bpe", TokenizerKind::bpe},
+        {"wordpiece", TokenizerKind::wordpiece},
+        {"unigram", TokenizerKind::unigram}};
+    const auto* found =
+        std::ranges::find(kKinds, kind, [](const auto& entry) { return entry.first; });
+    if (found == std::end(kKinds))
+      fail(Code::kUsage, "[tokenizer] --kind ", kind,
+           " is none of byte-bpe, bpe, wordpiece, unigram");
+    if (limit_alphabet < 0) fail(Code::kUsage, "[tokenizer] --limit-alphabet is negative");
+    TokenizerTraining training;
+    training.kind = found->second;
+    training.vocab_size = vocab_size;
+    training.min_frequency = min_frequency;
+    training.special_tokens = special_tokens;
+    training.limit_alphabet = limit_alphabet;
+    training.lowercase = !cased;
+    return training;
+  }
+
+  // A line with its end is a text; of a file only one line is in memory.
+  int train(const Session& session) const {
+    if (rest.empty()) fail(Code::kUsage, "[tokenizer] train needs files of text");
+    TokenizerTraining how = training();
+    uint64_t total = 0, done = 0, lines = 0;
+    for (const std::string& file : rest) {
+      std::error_code error;
+      total += std::filesystem::file_size(file, error);
+      if (error) fail(Code::kNotFound, "[tokenizer] ", file, ": ", error.message());
+    }
+    Tokenizer trained = [&] {
+      std::optional<Progress> reading, learning;
+      reading.emplace("reading", "bytes", total);
+      how.progress = [&](int made, int wanted) {
+        reading.reset();
+        if (!learning) learning.emplace("learning", "tokens", static_cast<size_t>(wanted));
+        learning->update(static_cast<size_t>(made));
+      };
+      size_t next = 0;
+      std::ifstream in;
+      std::string line;
+      const TextSource texts = [&]() -> std::optional<std::string_view> {
+        while (!in.is_open() || !std::getline(in, line)) {
+          if (in.is_open()) check(!in.bad(), "[tokenizer] cannot read ", rest[next - 1]);
+          if (next == rest.size()) return std::nullopt;
+          in = std::ifstream(rest[next], std::ios::binary);
+          if (!in) fail(Code::kNotFound, "[tokenizer] cannot open ", rest[next]);
+          ++next;
+        }
+        if (!in.eof()) line += '\n';
+        done += line.size();
+        if (++lines % 1024 == 0) reading->update(done);
+        return line;
+      };
+      return train_tokenizer(texts, how, session.engine.team());
+    }();
+    trained.save(model);
+    if (session.json)
+      session.emit(Json::object({{"path", model},
+                                 {"vocab_size", trained.vocab_size()},
+                                 {"texts", lines},
+                                 {"bytes", done}}));
+    else
+      session.print(cat(model, ": ", trained.vocab_size(), " tokens, from ", lines, " lines, ",
+                        done, " bytes"));
+    return 0;
+  }
+
   int run(Session& session) {
+    if (action == "train") return train(session);
     if (action == "encode") return encode(session);
     if (action == "decode") return decode(session);
     if (action == "inspect") return inspect(session);
     if (action == "compare") return compare(session);
-    fail(Code::kUsage, "[tokenizer] '", action, "' is none of encode, decode, inspect, compare");
+    fail(Code::kUsage, "[tokenizer] '", action,
+         "' is none of encode, decode, inspect, compare, train");
   }
 };
 
 const RegisterVerb<TokenizerVerb> verb("Text", "tokenizer",
-                                       "Tokenizers: encode, decode, inspect, compare");
+                                       "Tokenizers: encode, decode, inspect, compare, train");
 
 }  // namespace
 }  // namespace stemma::cli

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "text/added_tokens.h"
 #include "text/byte_level.h"
+#include "text/file_parts.h"
 
 namespace stemma {
 namespace {
@@ -21,37 +21,24 @@ Tokenizer make_byte_bpe(Json vocab, Json merges, const std::vector<std::string>&
                         bool split) {
   Json added = Json::array();
   for (const std::string& content : special_tokens)
-    added.push_back(added_token_json({.content = content, .normalized = false, .special = true},
-                                     static_cast<int32_t>(vocab.at(content).as_int())));
+    added.push_back(file_parts::special_token(content, vocab.at(content)));
   // [CLS] text [SEP], as BERT reads it, where both are there.
   Json post_processor;
   if (vocab.has("[CLS]") && vocab.has("[SEP]"))
-    post_processor = Json::object({{"type", "BertProcessing"},
-                                   {"sep", Json::array({"[SEP]", vocab.at("[SEP]")})},
-                                   {"cls", Json::array({"[CLS]", vocab.at("[CLS]")})}});
-  const Json byte_level = Json::object({{"type", "ByteLevel"},
-                                        {"add_prefix_space", false},
-                                        {"trim_offsets", true},
-                                        {"use_regex", split}});
-  const Json model = Json::object({{"type", "BPE"},
-                                   {"dropout", nullptr},
-                                   {"unk_token", nullptr},
-                                   {"continuing_subword_prefix", nullptr},
-                                   {"end_of_word_suffix", nullptr},
-                                   {"fuse_unk", false},
-                                   {"byte_fallback", false},
-                                   {"ignore_merges", false},
-                                   {"vocab", std::move(vocab)},
-                                   {"merges", std::move(merges)}});
-  const Json file = Json::object({{"version", "1.0"},
-                                  {"truncation", nullptr},
-                                  {"padding", nullptr},
-                                  {"added_tokens", added},
-                                  {"normalizer", nullptr},
-                                  {"pre_tokenizer", byte_level},
-                                  {"post_processor", std::move(post_processor)},
-                                  {"decoder", byte_level},
-                                  {"model", model}});
+    post_processor = file_parts::component("BertProcessing",
+                                           {{"sep", Json::array({"[SEP]", vocab.at("[SEP]")})},
+                                            {"cls", Json::array({"[CLS]", vocab.at("[CLS]")})}});
+  const Json byte_level = file_parts::byte_level(false, true, split);
+  const Json file =
+      Json::object({{"version", "1.0"},
+                    {"truncation", nullptr},
+                    {"padding", nullptr},
+                    {"added_tokens", added},
+                    {"normalizer", nullptr},
+                    {"pre_tokenizer", byte_level},
+                    {"post_processor", std::move(post_processor)},
+                    {"decoder", byte_level},
+                    {"model", file_parts::bpe_model(std::move(vocab), std::move(merges), {})}});
   Json config = Json::object(
       {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}});
   if (!special_tokens.empty()) config.set("eos_token", special_tokens[0]);

@@ -7,7 +7,7 @@ namespace stemma {
 ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) {
   std::stable_sort(entries.begin(), entries.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  units_.resize(512);
+  units_.resize(1024);
   units_[0].parent = 0;
   struct Range {
     uint32_t node;
@@ -40,25 +40,32 @@ ByteTrie::ByteTrie(std::vector<std::pair<std::string_view, int32_t>> entries) {
 }
 
 // A place where the units of all labels are free. Leaves 256 units behind it, so that looking for
-// any child stays inside.
+// any child stays inside. A single label takes the first free unit; several look at a few places
+// from where the last such search gave up, and else go behind all that is taken.
 uint32_t ByteTrie::find_base(const std::vector<uint8_t>& labels) {
-  while (first_free_ < units_.size() && units_[first_free_].parent != kFree) ++first_free_;
-  size_t taken = 0;
-  const size_t start = std::max<size_t>(first_free_, labels[0] + 1u);
-  for (size_t at = start;; ++at) {
+  constexpr int kPlaces = 256;
+  while (units_[first_free_].parent != kFree) ++first_free_;
+  const auto fits = [&](size_t at) {
     const size_t base = at - labels[0];
     if (base + 512 > units_.size()) units_.resize(units_.size() * 2);
-    if (units_[at].parent != kFree) {
-      ++taken;
-      continue;
+    return std::ranges::all_of(labels, [&](uint8_t l) { return units_[base + l].parent == kFree; });
+  };
+  size_t at = first_free_;
+  if (labels.size() == 1) {
+    while (!fits(at)) ++at;
+  } else {
+    at = std::max(at, next_search_);
+    int places = 0;
+    while (places < kPlaces && at < end_ && !fits(at)) ++at, ++places;
+    if (places == kPlaces) {
+      next_search_ = at;
+      at = end_;
     }
-    if (!std::all_of(labels.begin(), labels.end(),
-                     [&](uint8_t l) { return units_[base + l].parent == kFree; }))
-      continue;
-    // What is nearly full is not searched again.
-    if (taken * 20 >= (at - start + 1) * 19 && start == first_free_) first_free_ = at;
-    return static_cast<uint32_t>(base);
+    while (!fits(at)) ++at;
   }
+  const size_t base = at - labels[0];
+  end_ = std::max(end_, base + labels.back() + 1);
+  return static_cast<uint32_t>(base);
 }
 
 }  // namespace stemma

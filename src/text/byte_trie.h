@@ -35,7 +35,10 @@ class ByteTrie {
   uint32_t find_base(const std::vector<uint8_t>& labels);
 
   std::vector<Unit> units_;
-  size_t first_free_ = 1;  // no free unit is before it
+  // From 257 on, where any label can have its unit.
+  size_t first_free_ = 257;   // no free unit is before it
+  size_t next_search_ = 257;  // where places for several labels are looked for
+  size_t end_ = 257;          // no taken unit is behind it
 };
 
 }  // namespace stemma

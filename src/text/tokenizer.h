@@ -1,12 +1,11 @@
 // Tokenizer: text to token ids and back, exactly as the published tokenizer files say.
 // The reference is tokenizers.Tokenizer.from_file on tokenizer.json. Truncation, padding and
 // dropout that the file asks for can be read here; they happen only where a call asks for them.
-// Older directories (vocab.txt, vocab.json with merges.txt, spiece.model of ALBERT) load as the
-// class named there would. Roles of special tokens and lengths come from tokenizer_config.json and
-// special_tokens_map.json. Invalid UTF-8 in input: each bad byte is read as U+FFFD. Errors:
-// Code::kNotFound where a directory has no tokenizer, Code::kUnsupported for a component that is
-// not built, Code::kFailed for malformed files. Thread safety: a const Tokenizer may be used from
-// many threads.
+// Older directories (older/directory.h) load as the class named there would. Roles of special
+// tokens and lengths come from tokenizer_config.json and special_tokens_map.json. Invalid UTF-8 in
+// input: each bad byte is read as U+FFFD. Errors: Code::kNotFound where a directory has no
+// tokenizer, Code::kUnsupported for a component that is not built, Code::kFailed for malformed
+// files. Thread safety: a const Tokenizer may be used from many threads.
 #pragma once
 
 #include <cstdint>

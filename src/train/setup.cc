@@ -42,12 +42,14 @@ Tokenizer trained_tokenizer(const Recipe& recipe, int size) {
     texts.push_back(std::move(document.text));
   });
   const std::vector<std::string_view> views(texts.begin(), texts.end());
-  BpeTraining training;
+  TokenizerTraining training;
+  training.special_tokens = {"<|endoftext|>"};
   training.vocab_size = size;
   if (is_masked(recipe))
     for (const char* token : {"[PAD]", "[CLS]", "[SEP]", "[MASK]"})
       training.special_tokens.push_back(token);
-  return train_byte_bpe(views, training);
+  Team team;
+  return train_tokenizer(views, training, team);
 }
 
 Tokenizer tokenizer_for(const Recipe& recipe) {

@@ -9,6 +9,12 @@
 namespace stemma {
 namespace {
 
+Tokenizer train(std::span<const std::string_view> texts, const TokenizerTraining& training,
+                int threads = 2) {
+  Team team(threads);
+  return train_tokenizer(texts, training, team);
+}
+
 TEST(BpeTrainer, MakesTheMergesOfTheReference) {
   const Json file = golden("train.json");
   const std::string& prose = file.at(size_t{0}).at("prose").as_string();
@@ -17,11 +23,11 @@ TEST(BpeTrainer, MakesTheMergesOfTheReference) {
   TempDir directory;
   for (size_t i = 1; i < file.size(); ++i) {
     const Json& want = file.at(i);
-    BpeTraining options;
+    TokenizerTraining options;
     options.vocab_size = static_cast<int>(want.at("size").as_int());
     options.min_frequency = want.at("frequency").as_int();
     options.special_tokens = {"<|endoftext|>", "<pad>"};
-    const Tokenizer tokenizer = train_byte_bpe(texts, options);
+    const Tokenizer tokenizer = train(texts, options);
     EXPECT_EQ(tokenizer.vocab_size(), want.at("tokens").as_int());
     tokenizer.save(directory / "t");
     const Json model = Json::parse_file(directory / "t" / "tokenizer.json").at("model");
@@ -36,7 +42,7 @@ TEST(BpeTrainer, MakesTheMergesOfTheReference) {
 
 TEST(BpeTrainer, ResultEncodesAndComesBackFromDisk) {
   const std::string_view texts[] = {"the lamp and the light and the lamp", "the light"};
-  const Tokenizer tokenizer = train_byte_bpe(texts, {.vocab_size = 300});
+  const Tokenizer tokenizer = train(texts, {.vocab_size = 300});
   TempDir directory;
   tokenizer.save(directory / "t");
   const Tokenizer loaded = Tokenizer::load(directory / "t");
@@ -51,27 +57,27 @@ TEST(BpeTrainer, ResultEncodesAndComesBackFromDisk) {
 TEST(BpeTrainer, OrderOfTextsDoesNotMatter) {
   const std::string_view forth[] = {"abc abd", "bcd bce", "cde"},
                          back[] = {"cde", "bcd bce", "abc abd"};
-  const Tokenizer a = train_byte_bpe(forth, {.vocab_size = 280});
-  const Tokenizer b = train_byte_bpe(back, {.vocab_size = 280});
+  const Tokenizer a = train(forth, {.vocab_size = 280});
+  const Tokenizer b = train(back, {.vocab_size = 280});
   ASSERT_EQ(a.vocab_size(), b.vocab_size());
   for (int32_t id = 0; id < a.vocab_size(); ++id) EXPECT_EQ(a.token(id), b.token(id));
 }
 
 TEST(BpeTrainer, StopsWhenNothingIsLeftToMerge) {
   int last = -1;
-  BpeTraining options;
+  TokenizerTraining options;
   options.progress = [&](int done, int total) {
     EXPECT_LE(done, total);
     last = done;
   };
   const std::string_view texts[] = {"ab"};
-  const Tokenizer tokenizer = train_byte_bpe(texts, options);
+  const Tokenizer tokenizer = train(texts, options);
   EXPECT_EQ(tokenizer.vocab_size(), 1 + 256 + 1);
   EXPECT_EQ(last, 258);
 }
 
 TEST(BpeTrainer, RefusesSizesOutOfRange) {
-  EXPECT_THROW(train_byte_bpe(std::span<const std::string_view>(), {.vocab_size = -1}), Error);
+  EXPECT_THROW(train(std::span<const std::string_view>(), {.vocab_size = -1}), Error);
 }
 
 }  // namespace

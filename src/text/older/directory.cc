@@ -7,6 +7,7 @@
 #include "text/added_tokens.h"
 
 namespace stemma::older {
+using namespace file_parts;
 namespace {
 
 namespace fs = std::filesystem;
@@ -184,51 +185,6 @@ Json bos_eos_template(const Directory& files, const Defaults& defaults, const Ad
     if (type == 0) single = pair;
   }
   return template_processing(single, pair, added, files.path.string());
-}
-
-Json component(const char* type, std::vector<Json::Member> fields) {
-  fields.insert(fields.begin(), {"type", type});
-  return Json::object(std::move(fields));
-}
-
-Json sequence(const char* field, Json steps) {
-  return component("Sequence", {{field, std::move(steps)}});
-}
-
-Json replace(const char* kind, std::string_view pattern, std::string_view content) {
-  return component("Replace", {{"pattern", Json::object({{kind, pattern}})}, {"content", content}});
-}
-
-Json split(std::string_view regex) {
-  return component(
-      "Split",
-      {{"pattern", Json::object({{"Regex", regex}})}, {"behavior", "Isolated"}, {"invert", false}});
-}
-
-Json metaspace(std::string_view prepend_scheme, bool split) {
-  return component(
-      "Metaspace",
-      {{"replacement", "\u2581"}, {"prepend_scheme", prepend_scheme}, {"split", split}});
-}
-
-Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex) {
-  return component("ByteLevel", {{"add_prefix_space", add_prefix_space},
-                                 {"trim_offsets", trim_offsets},
-                                 {"use_regex", use_regex}});
-}
-
-Json bpe_model(Json vocab, Json merges, std::vector<Json::Member> options) {
-  Json model = component("BPE", {{"dropout", nullptr},
-                                 {"unk_token", nullptr},
-                                 {"continuing_subword_prefix", nullptr},
-                                 {"end_of_word_suffix", nullptr},
-                                 {"fuse_unk", false},
-                                 {"byte_fallback", false},
-                                 {"ignore_merges", false}});
-  for (auto& [name, value] : options) model.set(name, std::move(value));
-  model.set("vocab", std::move(vocab));
-  model.set("merges", std::move(merges));
-  return model;
 }
 
 Json tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,

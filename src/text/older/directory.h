@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "text/encoding.h"
+#include "text/file_parts.h"
 #include "text/vocab.h"
 
 namespace stemma::older {
@@ -83,14 +84,6 @@ Json template_processing(const std::vector<TemplatePiece>& single,
 // Beginning and end of text where add_bos_token and add_eos_token ask for them.
 Json bos_eos_template(const Directory& files, const Defaults& defaults, const AddedList& added);
 
-// Components of tokenizer.json.
-Json component(const char* type, std::vector<Json::Member> fields = {});
-Json sequence(const char* field, Json steps);  // of "normalizers", "pretokenizers" or "decoders"
-Json replace(const char* kind, std::string_view pattern, std::string_view content);
-Json split(std::string_view regex);  // isolated
-Json metaspace(std::string_view prepend_scheme, bool split);
-Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex);
-Json bpe_model(Json vocab, Json merges, std::vector<Json::Member> options);
 Json tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,
                     Json post_processor, Json decoder, Json model);
 

@@ -12,6 +12,7 @@
 #include "text/utf8.h"
 
 namespace stemma::older {
+using namespace file_parts;
 namespace {
 
 constexpr std::string_view kGpt2Pattern =

@@ -15,6 +15,7 @@
 #include "text/utf8.h"
 
 namespace stemma::older {
+using namespace file_parts;
 namespace {
 
 using Piece = SentencePieceModel::Piece;

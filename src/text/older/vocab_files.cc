@@ -7,6 +7,7 @@
 #include "text/older/directory.h"
 
 namespace stemma::older {
+using namespace file_parts;
 namespace {
 
 const Defaults kBert{"", "", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};

@@ -80,5 +80,79 @@ TEST(BpeTrainer, RefusesSizesOutOfRange) {
   EXPECT_THROW(train(std::span<const std::string_view>(), {.vocab_size = -1}), Error);
 }
 
+std::string file_of(const Tokenizer& tokenizer) { return tokenizer.file().dump(); }
+
+// Words that repeat, in several scripts.
+std::vector<std::string> corpus() {
+  std::vector<std::string> texts;
+  const char* const words[] = {"lamp",  "light", "lights",  "keeper",       "keepers",   "the",
+                               "night", "ship",  "shipped", "\u706f\u53f0", "caf\u00e9", "1987"};
+  uint32_t state = 1;
+  for (int i = 0; i < 400; ++i) {
+    std::string text;
+    for (int w = 0; w < 9; ++w) {
+      state = state * 1664525 + 1013904223;
+      text += cat(w > 0 ? " " : "", words[(state >> 10) % 12]);
+    }
+    texts.push_back(text + ".\n");
+  }
+  return texts;
+}
+
+TEST(Trainers, SameForAnyNumberOfThreadsAndOrderOfTexts) {
+  const std::vector<std::string> texts = corpus();
+  const std::vector<std::string_view> forth(texts.begin(), texts.end()),
+      back(texts.rbegin(), texts.rend());
+  for (const auto kind : {TokenizerKind::byte_bpe, TokenizerKind::bpe, TokenizerKind::wordpiece,
+                          TokenizerKind::unigram}) {
+    const TokenizerTraining training{.kind = kind, .vocab_size = 80};
+    const std::string one = file_of(train(forth, training, 1));
+    EXPECT_EQ(file_of(train(forth, training, 2)), one);
+    EXPECT_EQ(file_of(train(back, training, 3)), one);
+  }
+}
+
+TEST(Trainers, ResultsEncodeWhatTheyLearnt) {
+  const std::vector<std::string> texts = corpus();
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const std::string text = "the lights shipped caf\u00e9 lamp";
+  for (const auto kind : {TokenizerKind::bpe, TokenizerKind::wordpiece, TokenizerKind::unigram}) {
+    const Tokenizer tokenizer = train(views, {.kind = kind, .vocab_size = 120});
+    EXPECT_LE(tokenizer.vocab_size(), 120);
+    const Encoding encoding = tokenizer.encode(text, {.special_tokens = false});
+    EXPECT_LE(encoding.ids.size(), 9u) << static_cast<int>(kind);
+    const std::string back = tokenizer.decode(encoding.ids);
+    EXPECT_EQ(back, kind == TokenizerKind::wordpiece ? "the lights shipped cafe lamp" : text);
+    TempDir directory;
+    tokenizer.save(directory / "t");
+    EXPECT_EQ(Tokenizer::load(directory / "t").encode(text).ids, tokenizer.encode(text).ids);
+  }
+}
+
+TEST(Trainers, UnigramPrefersFrequentWords) {
+  const std::vector<std::string> texts = corpus();
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const Tokenizer tokenizer = train(views, {.kind = TokenizerKind::unigram, .vocab_size = 70});
+  EXPECT_TRUE(tokenizer.id("\u2581the"));
+  EXPECT_TRUE(tokenizer.id("\u2581night"));
+  EXPECT_TRUE(tokenizer.id("\u706f"));  // characters are never lost
+  EXPECT_EQ(tokenizer.special().unk, 0);
+}
+
+TEST(Trainers, MemoryForWordsIsBounded) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 3000; ++i) texts.push_back(cat("w", i, " the lamp"));
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  const Tokenizer tokenizer =
+      train(views, {.kind = TokenizerKind::wordpiece, .vocab_size = 60, .max_words = 10});
+  EXPECT_TRUE(tokenizer.id("lamp"));
+  EXPECT_FALSE(tokenizer.id("w"));
+}
+
+TEST(Trainers, UnigramNeedsAnUnknownToken) {
+  const std::string_view texts[] = {"ab"};
+  EXPECT_THROW(train(texts, {.kind = TokenizerKind::unigram, .special_tokens = {"<s>"}}), Error);
+}
+
 }  // namespace
 }  // namespace stemma

@@ -10,6 +10,7 @@ namespace stemma {
 using primitives::broadcast;
 using primitives::map;
 using primitives::reduce_to;
+using primitives::tell;
 
 Tensor primitives::reduce_to(Ctx& c, const Tensor& gradient, const Shape& shape) {
   Tensor g = gradient;
@@ -25,6 +26,7 @@ namespace {
 template <class F, class D>
 Tensor unary(Ctx& c, const char* name, const Tensor& x, F f, D derivative) {
   Tensor y = map(c, f, x);
+  tell(c, name, y, x);
   if (recording(c, {x}))
     c.tape->record(name, {y}, [x, y, derivative](Ctx& c, std::span<const Tensor> d, Grads& g) {
       g.add(c, x,
@@ -38,6 +40,7 @@ Tensor unary(Ctx& c, const char* name, const Tensor& x, F f, D derivative) {
 template <class F, class DA, class DB>
 Tensor binary(Ctx& c, const char* name, const Tensor& a, const Tensor& b, F f, DA da, DB db) {
   Tensor y = map(c, f, a, b);
+  tell(c, name, y, a, b);
   if (recording(c, {a, b}))
     c.tape->record(name, {y}, [a, b, da, db](Ctx& c, std::span<const Tensor> d, Grads& g) {
       if (g.wants(a)) g.add(c, a, reduce_to(c, map(c, da, a, b, d[0]), a.shape()));
@@ -88,6 +91,7 @@ Tensor less_equal(Ctx& c, const Tensor& a, const Tensor& b) {
 Tensor where(Ctx& c, const Tensor& mask, const Tensor& a, const Tensor& b) {
   Tensor y = map(
       c, [](auto m, auto x, auto z) { return m != 0 ? x : z; }, mask, a, b);
+  tell(c, "where", y, mask, a, b);
   if (recording(c, {a, b}))
     c.tape->record("where", {y}, [mask, a, b](Ctx& c, std::span<const Tensor> d, Grads& g) {
       auto on = [](auto m, auto v) { return m != 0 ? v : 0 * v; };
@@ -186,6 +190,7 @@ Tensor cast(Ctx& c, const Tensor& a, DType dtype) {
     copy(dense.data<float>(), y.data<double>());
   else
     copy(dense.data<double>(), y.data<float>());
+  tell(c, "cast", y, a);
   if (recording(c, {a}))
     c.tape->record("cast", {y}, [a](Ctx& c, std::span<const Tensor> d, Grads& g) {
       g.add(c, a, cast(c, d[0], a.dtype()));

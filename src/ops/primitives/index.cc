@@ -42,6 +42,7 @@ Tensor gather(Ctx& c, const Tensor& a, const Tensor& at_rows) {
     for (int64_t i = 0; i < index.elements(); ++i)
       std::copy_n(from + at[i] * width, width, to + i * width);
   });
+  primitives::tell(c, "gather", y, table, index);
   if (recording(c, {table}))
     c.tape->record(
         "gather", {y}, [table, index, rows](Ctx& c, std::span<const Tensor> d, Grads& g) {
@@ -70,6 +71,7 @@ Tensor scatter_add(Ctx& c, const Tensor& a, const Tensor& to_rows, int64_t rows)
     for (int64_t i = 0; i < index.elements(); ++i)
       for (int64_t j = 0; j < width; ++j) to[at[i] * width + j] += from[i * width + j];
   });
+  primitives::tell(c, "scatter_add", y, dense, index);
   if (recording(c, {dense}))
     c.tape->record("scatter_add", {y}, [dense, index](Ctx& c, std::span<const Tensor> d, Grads& g) {
       g.add(c, dense, gather(c, d[0], index));
@@ -91,6 +93,7 @@ Tensor pick(Ctx& c, const Tensor& a, const Tensor& columns) {
     for (int64_t i = 0; i < rows; ++i)
       if (at[i] >= 0) y.data<T>()[i] = dense.data<T>()[i * width + at[i]];
   });
+  primitives::tell(c, "pick", y, dense, index);
   if (recording(c, {dense}))
     c.tape->record("pick", {y}, [dense, index](Ctx& c, std::span<const Tensor> d, Grads& g) {
       Tensor into = g.into(c, dense);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "autograd/tape.h"
+#include "tensor/recorder.h"
 
 namespace stemma::primitives {
 
@@ -40,6 +41,14 @@ auto by_dtype(const Tensor& t, F&& f) {
   check(t.dtype() == DType::f32, "[primitive] computes in F32 or F64, was given ",
         dtype_name(t.dtype()));
   return f(float{});
+}
+
+// Tells the recorder, if there is one, of a primitive that ran.
+template <class... Tensors>
+void tell(Ctx& c, const char* name, const Tensor& result, const Tensors&... operands) {
+  if (!c.rec) return;
+  const Tensor in[] = {operands...};
+  c.rec->ran({name, "primitive", Phase::forward, in, {&result, 1}, 0});
 }
 
 // out[i] = f(inputs[i]...) with every input broadcast to `shape`.

@@ -44,6 +44,7 @@ Tensor matmul(Ctx& c, const Tensor& a, const Tensor& b) {
       }
     });
   });
+  primitives::tell(c, "matmul", y, a, b);
   if (recording(c, {a, b}))
     c.tape->record("matmul", {y}, [a, b](Ctx& c, std::span<const Tensor> d, Grads& g) {
       if (g.wants(a))

@@ -40,6 +40,7 @@ Tensor sum(Ctx& c, const Tensor& a, int dim) {
       }
     });
   });
+  primitives::tell(c, "sum", y, a);
   if (recording(c, {a}))
     c.tape->record("sum", {y}, [a](Ctx& c, std::span<const Tensor> d, Grads& g) {
       g.add(c, a, broadcast_to(c, d[0], a.shape()));
@@ -70,6 +71,7 @@ Tensor max(Ctx& c, const Tensor& a, int dim) {
       }
     });
   });
+  primitives::tell(c, "max", y, a);
   if (recording(c, {a}))
     c.tape->record("max", {y}, [a, best](Ctx& c, std::span<const Tensor> d, Grads& g) {
       Tensor da = Tensor::zeros(c, a.shape(), a.dtype());

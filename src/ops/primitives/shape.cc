@@ -110,6 +110,7 @@ Tensor contiguous(Ctx& c, const Tensor& a) {
   if (a.contiguous()) return a;
   const Tensor y = Tensor::empty(c, a.shape(), a.dtype());
   copy_to(c, y, a);
+  primitives::tell(c, "contiguous", y, a);
   if (recording(c, {a}))
     c.tape->record("contiguous", {y},
                    [a](Ctx& c, std::span<const Tensor> d, Grads& g) { g.add(c, a, d[0]); });
@@ -229,6 +230,7 @@ Tensor concat(Ctx& c, const std::vector<Tensor>& parts, int dim) {
     copy_to(c, piece(y, k, at, part.shape()[k]), part);
     at += part.shape()[k];
   }
+  if (c.rec) c.rec->ran({"concat", "primitive", Phase::forward, parts, {&y, 1}, 0});
   if (record)
     c.tape->record("concat", {y}, [parts, k](Ctx& c, std::span<const Tensor> d, Grads& g) {
       int64_t at = 0;

@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "driver.h"
-#include "guard_memory.h"
+#include "ops/driver.h"
+#include "ops/driver/guard_memory.h"
 
 namespace stemma::ops_test {
 

@@ -1,10 +1,10 @@
-#include "driver.h"
+#include "ops/driver.h"
 
 #include <cmath>
 #include <cstring>
 #include <map>
 
-#include "problem.h"
+#include "ops/driver/problem.h"
 #include "simd/isa.h"
 
 namespace stemma::ops_test {

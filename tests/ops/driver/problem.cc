@@ -1,4 +1,4 @@
-#include "problem.h"
+#include "ops/driver/problem.h"
 
 #include <array>
 #include <cmath>

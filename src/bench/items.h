@@ -34,6 +34,9 @@ std::vector<Item> gemm_items(const std::vector<GemmShape>& shapes);
 // not.
 std::vector<Item> attention_items(bool full);
 
+// The kernels of every registered op, forwards and with the backward pass.
+std::vector<Item> op_items();
+
 // A model of random weights. `texts`: sentences to embed, where the model is a directory with a
 // tokenizer.
 struct ModelSource {

@@ -45,7 +45,7 @@ struct Bench {
   bool full = false, scaling = false, config = false;
 
   void declare(Options& o) {
-    o.add("work", work, "machine, gemm, attention or model", true);
+    o.add("work", work, "machine, gemm, attention, ops or model", true);
     o.add("spec", spec, "For model: a directory, a name, a config.json or a built-in shape");
     o.add("--seconds", seconds, "Seconds of work a row, besides the probes");
     o.add("--isa", levels, "CPU levels with commas between them, or all (default: the best)");
@@ -71,9 +71,10 @@ struct Bench {
       return bench::gemm_items(shapes.empty() ? bench::gemm_shapes(full)
                                               : bench::parse_shapes(shapes));
     if (work == "attention") return bench::attention_items(full);
+    if (work == "ops") return bench::op_items();
     if (work == "model") return bench::model_items(source_of(spec));
     fail(Code::kUsage, "[bench] cannot measure '", work,
-         "'; it may be machine, gemm, attention or model");
+         "'; it may be machine, gemm, attention, ops or model");
   }
 
   std::vector<Isa> chosen_levels() const {

@@ -46,4 +46,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Gives the memory of a mapped file's pages back to the system; they are read from the file again
+// if somebody asks. `bytes` must lie in a MappedFile.
+void release_pages(std::span<const uint8_t> bytes);
+
 }  // namespace stemma

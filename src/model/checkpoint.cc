@@ -5,6 +5,7 @@
 #include <map>
 
 #include "model/adapter_files.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -84,6 +85,19 @@ std::string listed(const std::vector<std::string>& names) {
   return s.empty() ? "none" : s;
 }
 
+// Hands a value over as f32, piece by piece where it has to be converted.
+void write_f32(const Tensor& value, const ByteSink& write) {
+  const int64_t n = value.elements(), width = dtype_bits(value.dtype()) / 8;
+  if (value.dtype() == DType::f32) return write(value.bytes(), static_cast<size_t>(n * width));
+  constexpr int64_t kPiece = 1 << 20;
+  std::vector<float> piece(static_cast<size_t>(std::min(n, kPiece)));
+  for (int64_t begin = 0; begin < n; begin += kPiece) {
+    const int64_t count = std::min(kPiece, n - begin);
+    to_f32(value.bytes() + begin * width, value.dtype(), count, piece.data());
+    write(piece.data(), static_cast<size_t>(count) * sizeof(float));
+  }
+}
+
 }  // namespace
 
 std::string Checkpoint::published(const Parameter& parameter) const {
@@ -92,39 +106,21 @@ std::string Checkpoint::published(const Parameter& parameter) const {
   return *name;
 }
 
-Tensor widen(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner) {
+Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner) {
   const Shape shape = shape_of(stored);
-  const uint8_t* bytes = stored.bytes.data();
-  const int64_t n = shape.elements();
-  if (stored.dtype == DType::f32 && reinterpret_cast<uintptr_t>(bytes) % alignof(float) == 0 &&
-      n > 0)
-    return Tensor(Buffer(owner, reinterpret_cast<std::byte*>(const_cast<uint8_t*>(bytes))), 0,
-                  shape, DType::f32);
-  Tensor t = Tensor::empty(c, shape);
-  float* out = t.data<float>();
-  auto convert = [&](auto raw, auto to_float) {
-    for (int64_t i = 0; i < n; ++i) {
-      std::memcpy(&raw, bytes + i * static_cast<int64_t>(sizeof raw), sizeof raw);
-      out[i] = to_float(raw);
-    }
-  };
-  switch (stored.dtype) {
-    case DType::f32:
-      convert(float{}, [](float v) { return v; });
-      break;
-    case DType::f64:
-      convert(double{}, [](double v) { return static_cast<float>(v); });
-      break;
-    case DType::bf16:
-      convert(uint16_t{}, widen_bf16);
-      break;
-    case DType::f16:
-      convert(uint16_t{}, widen_f16);
-      break;
-    default:
-      fail(Code::kUnsupported, "[checkpoint] ", stored.name, " is stored as ",
-           dtype_name(stored.dtype), "; weights are read from F32, BF16, F16 and F64");
-  }
+  const DType dtype = stored.dtype;
+  if (dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 && dtype != DType::f16)
+    fail(Code::kUnsupported, "[checkpoint] ", stored.name, " is stored as ", dtype_name(dtype),
+         "; weights are read from F32, BF16, F16 and F64");
+  // The products and tables read the file's own numbers; what is short is worth widening once.
+  const auto width = static_cast<uintptr_t>(dtype_bits(dtype) / 8);
+  const bool aligned = reinterpret_cast<uintptr_t>(stored.bytes.data()) % width == 0;
+  const bool readable = dtype == DType::f32 || (dtype != DType::f64 && shape.rank() >= 2);
+  if (readable && aligned && shape.elements() > 0)
+    return mapped_tensor(std::move(owner), stored.bytes, shape, dtype);
+  const Tensor t = Tensor::empty(c, shape);
+  to_f32(reinterpret_cast<const std::byte*>(stored.bytes.data()), dtype, shape.elements(),
+         t.data<float>());
   return t;
 }
 
@@ -169,7 +165,7 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
     const Shape shape = shape_of(tensor);
     check(shape == p.shape, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
           ", config.json asks for ", p.shape.to_string());
-    p.value = widen(c, tensor, files);
+    p.value = stored_tensor(c, tensor, files);
   }
   // Known tensors that this model has no place for: unused heads and a pooler are let be.
   for (const auto& [name, tensor] : stored)
@@ -179,6 +175,7 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
         "; not part of the model: ", listed(unknown));
   if (!options.adapter.empty())
     model.adapters().push_back(load_adapter(c, checkpoint, options.adapter));
+  for (const StoredTensor& tensor : files->tensors()) release_pages(tensor.bytes);
   return checkpoint;
 }
 
@@ -191,9 +188,8 @@ void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
   for (const Parameter& p : checkpoint.model->params().all()) {
     std::vector<int64_t> shape;
     for (int d = 0; d < p.shape.rank(); ++d) shape.push_back(p.shape[d]);
-    entries.push_back(tensor_entry(checkpoint.published(p), DType::f32, shape,
-                                   {reinterpret_cast<const uint8_t*>(p.value.bytes()),
-                                    static_cast<size_t>(p.shape.elements()) * sizeof(float)}));
+    entries.push_back({checkpoint.published(p), DType::f32, std::move(shape),
+                       [&p](const ByteSink& write) { write_f32(p.value, write); }});
   }
   write_model_tensors(directory, entries);
 }

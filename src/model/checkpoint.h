@@ -1,8 +1,9 @@
 // Checkpoint: a published model directory (config.json and safetensors) as a Model, and back.
-// Weights stored as f32 are used in place, from a read-only mapping; bf16, f16 and f64 are
-// converted. Errors: Code::kNotFound (no such directory, no weights), Code::kUnsupported (family,
-// dtype), and Code::kFailed naming tensors that are missing, unknown or of the wrong shape, both
-// sides listed. Thread safety: loading is one thread's; the result's const Model is shared.
+// Matrices stored as f32, bf16 or f16 are used in place, from a read-only mapping; the rest is
+// converted to f32. Errors: Code::kNotFound (no such directory, no weights), Code::kUnsupported
+// (family, dtype), and Code::kFailed naming tensors that are missing, unknown or of the wrong
+// shape, both sides listed. Thread safety: loading is one thread's; the result's const Model is
+// shared.
 #pragma once
 
 #include <filesystem>
@@ -45,7 +46,7 @@ Checkpoint empty_checkpoint(Json config, const LoadOptions& options = {});
 // exists.
 void save_checkpoint(const std::filesystem::path& directory, const Checkpoint& checkpoint);
 
-// A stored tensor as f32: in place where it can be, else converted.
-Tensor widen(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner);
+// A stored tensor: in place where it can be (f32; matrices of bf16 and f16), else converted to f32.
+Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner);
 
 }  // namespace stemma

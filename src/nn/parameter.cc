@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "autograd/tape.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 
@@ -13,14 +14,13 @@ float Init::draw(const RngKey& key, int64_t i) const {
   return static_cast<float>(value);
 }
 
-Parameter& ParamStore::declare(std::string name, Shape shape, Init init) {
+Parameter& ParamStore::declare(std::string name, Shape shape, Init init, Role role) {
   check(by_name_.count(name) == 0, "[parameter] ", name, " is declared twice");
   Parameter& p = parameters_.emplace_back();
   p.name = std::move(name);
   p.shape = shape;
   p.init = init;
-  p.offset = elements_;
-  elements_ += shape.elements();
+  p.role = role;
   by_name_[p.name] = &p;
   return p;
 }
@@ -34,27 +34,46 @@ Parameter* ParamStore::find(std::string_view name) {
   return it == by_name_.end() ? nullptr : it->second;
 }
 
+int64_t ParamStore::elements() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.shape.elements();
+  return n;
+}
+
+int64_t ParamStore::trained_elements() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_)
+    if (p.role == Role::trained) n += p.shape.elements();
+  return n;
+}
+
 void ParamStore::make_flat(Ctx& c, uint64_t seed, bool with_grads) {
-  values_ = Tensor::empty(c, {elements_});
-  if (with_grads) grads_ = Tensor::zeros(c, {elements_});
-  float* flat = values_.data<float>();
+  const Tensor values = Tensor::empty(c, {trained_elements()});
+  grads_ = with_grads ? Tensor::zeros(c, {trained_elements()}) : Tensor();
+  int64_t offset = 0;
   for (Parameter& p : parameters_) {
-    const int64_t n = p.shape.elements();
-    float* to = flat + p.offset;
-    if (p.value) {
-      std::memcpy(to, p.value.data<float>(), static_cast<size_t>(n) * sizeof(float));
-    } else {
-      const RngKey key = RngKey(seed).of("init").of(p.name);
-      for (int64_t i = 0; i < n; ++i) to[i] = p.init.draw(key, i);
-    }
-    p.value = values_.view(p.shape, p.shape.strides(), p.offset);
-    if (with_grads) p.grad = grads_.view(p.shape, p.shape.strides(), p.offset);
+    const bool trained = p.role == Role::trained;
+    if (!trained && p.value) continue;
+    const Tensor to =
+        trained ? values.view(p.shape, p.shape.strides(), offset) : Tensor::empty(c, p.shape);
+    const RngKey key = RngKey(seed).of("init").of(p.name);
+    if (p.value)
+      to_f32(p.value.bytes(), p.value.dtype(), p.shape.elements(), to.data<float>());
+    else
+      for (int64_t i = 0; i < p.shape.elements(); ++i) to.data<float>()[i] = p.init.draw(key, i);
+    p.value = to;
+    p.grad = {};
+    if (!trained) continue;
+    p.offset = offset;
+    if (with_grads) p.grad = grads_.view(p.shape, p.shape.strides(), offset);
+    offset += p.shape.elements();
   }
+  values_ = values;
   for (Weight& weight : weights_) weight.drop();
 }
 
 void ParamStore::zero_grads() {
-  std::memset(grads_.bytes(), 0, static_cast<size_t>(elements_) * sizeof(float));
+  std::memset(grads_.bytes(), 0, static_cast<size_t>(grads_.elements()) * sizeof(float));
 }
 
 void ParamStore::refresh(Ctx& c) {
@@ -62,7 +81,8 @@ void ParamStore::refresh(Ctx& c) {
 }
 
 void ParamStore::watch(Tape& tape) const {
-  for (const Parameter& p : parameters_) tape.watch(p.value, p.grad);
+  for (const Parameter& p : parameters_)
+    if (p.grad) tape.watch(p.value, p.grad);
 }
 
 }  // namespace stemma

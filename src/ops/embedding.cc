@@ -4,6 +4,7 @@
 
 #include "ops/op.h"
 #include "ops/rows.h"
+#include "tensor/mapped.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/embedding.cc"
@@ -47,14 +48,19 @@ struct Embedding {
   Tensor y = {};
 };
 
+// A table in a file's own dtype: its rows become f32, and take no gradient.
+bool is_stored(const Tensor& table) {
+  return table.dtype() == DType::bf16 || table.dtype() == DType::f16;
+}
+
 void define(Ctx& c, Embedding& p) {
-  p.y = gather(c, p.table, p.ids);
+  p.y = gather(c, is_stored(p.table) ? to_f32(c, p.table) : p.table, p.ids);
   if (p.padding_id < 0) return;
   const Ints ids = p.ids.to_vector<int32_t>();
   std::vector<double> padded;
   for (int32_t id : ids) padded.push_back(id == p.padding_id);
   const Tensor is_padding =
-      cast(c, Tensor::from<double>(c, padded, {p.ids.elements(), 1}), p.table.dtype());
+      cast(c, Tensor::from<double>(c, padded, {p.ids.elements(), 1}), p.y.dtype());
   // A new handle on the same rows, which no tape knows: it takes no gradient.
   p.y = where(c, is_padding, p.y.view(p.y.shape(), p.y.strides()), p.y);
 }
@@ -62,12 +68,19 @@ void define(Ctx& c, Embedding& p) {
 void forward(Ctx& c, Embedding& p, bool) {
   const int64_t tokens = p.ids.elements(), width = p.table.extent(1);
   p.y = Tensor::empty(c, {tokens, width});
-  const float* table = p.table.data<float>();
+  const DType dtype = p.table.dtype();
+  const std::byte* table = p.table.bytes();
+  const int64_t row_bytes = width * dtype_bits(dtype) / 8;
   const int32_t* ids = p.ids.data<int32_t>();
   float* y = p.y.data<float>();
   c.team->run_range(tokens, rows::grain(width), [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) std::copy_n(table + ids[t] * width, width, y + t * width);
+    for (int64_t t = begin; t < end; ++t)
+      to_f32(table + ids[t] * row_bytes, dtype, width, y + t * width);
   });
+}
+
+const char* why_not(const Embedding& p) {
+  return p.table.dtype() == DType::f32 || is_stored(p.table) ? nullptr : "it computes in F32";
 }
 
 void backward(Ctx& c, const Embedding& p, std::span<const Tensor> d, Grads& g) {
@@ -96,7 +109,7 @@ const Op<Embedding> kEmbedding{{.name = "embedding",
                                 .constants = {&Embedding::ids},
                                 .results = {&Embedding::y},
                                 .define = define,
-                                .forward = {{"copy", forward}},
+                                .forward = {{"copy", forward, why_not}},
                                 .backward = {{"columns", backward}},
                                 .cases = cases}};
 

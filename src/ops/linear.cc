@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "ops/linear.cc"
@@ -49,7 +50,9 @@ Tensor define(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b) {
 Tensor define(Ctx& c, const Tensor& x, const Weight& w) {
   std::vector<Tensor> parts;
   for (const Weight::Slice& slice : w.slices())
-    parts.push_back(define(c, x, *slice.value, slice.bias ? *slice.bias : Tensor()));
+    parts.push_back(
+        define(c, x, slice.value->dtype() == x.dtype() ? *slice.value : to_f32(c, *slice.value),
+               slice.bias ? *slice.bias : Tensor()));
   return parts.size() == 1 ? parts[0] : concat(c, parts, 1);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 
@@ -43,15 +44,16 @@ Tensor Weight::dense(Ctx& c) const {
   }
   Ctx quiet = c;
   quiet.tape = nullptr;
-  if (slices_.size() == 1) return contiguous(quiet, *slices_[0].value);
+  if (slices_.size() == 1) return to_f32(quiet, contiguous(quiet, *slices_[0].value));
   std::vector<Tensor> values;
-  for (const Slice& slice : slices_) values.push_back(*slice.value);
+  for (const Slice& slice : slices_) values.push_back(to_f32(quiet, *slice.value));
   return concat(quiet, values, 0);
 }
 
 Weight::Forward Weight::pack_forward(Ctx& c) const {
   const Tensor w = dense(c);
   Forward packed{pack_panels(c, {w.data<float>(), width_, true}, width_, rows_), {}};
+  release_sources();
   bool any = false;
   for (const Slice& slice : slices_) any = any || (slice.bias && *slice.bias);
   if (!any) return packed;
@@ -69,7 +71,13 @@ Weight::Forward Weight::pack_forward(Ctx& c) const {
 
 Panels Weight::pack_transposed(Ctx& c) const {
   const Tensor w = dense(c);
-  return pack_panels(c, {w.data<float>(), width_}, rows_, width_);
+  Panels packed = pack_panels(c, {w.data<float>(), width_}, rows_, width_);
+  release_sources();
+  return packed;
+}
+
+void Weight::release_sources() const {
+  for (const Slice& slice : slices_) release_pages(*slice.value);
 }
 
 Weight::Forward Weight::forward(Ctx& c) const {

@@ -56,6 +56,7 @@ class Weight {
   Tensor dense(Ctx& c) const;  // the slices as one matrix
   Forward pack_forward(Ctx& c) const;
   Panels pack_transposed(Ctx& c) const;
+  void release_sources() const;
 
   int64_t width_, rows_ = 0;
   std::vector<Slice> slices_;

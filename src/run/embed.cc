@@ -6,6 +6,7 @@
 #include "ops/linear.h"
 #include "ops/primitives.h"
 #include "run/encode.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -68,8 +69,8 @@ Embedder::DenseModule Embedder::load_dense(Ctx& c, const fs::path& directory) {
   DenseModule module;
   module.act =
       torch_activation(config.get("activation_function", "torch.nn.modules.activation.Tanh"));
-  module.weight = widen(c, files->at("linear.weight"), files);
-  if (config.get("bias", true)) module.bias = widen(c, files->at("linear.bias"), files);
+  module.weight = to_f32(c, stored_tensor(c, files->at("linear.weight"), files));
+  if (config.get("bias", true)) module.bias = stored_tensor(c, files->at("linear.bias"), files);
   check(module.weight.rank() == 2, "[embed] linear.weight of ", directory.string(),
         " is not a matrix");
   return module;

@@ -29,8 +29,6 @@ std::optional<DType> parse_dtype(std::string_view name) {
   return std::nullopt;
 }
 
-float widen_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
 float widen_f16(uint16_t bits) {
   const uint32_t sign = uint32_t{bits & 0x8000u} << 16;
   const uint32_t exponent = (bits >> 10) & 31, mantissa = bits & 1023u;

@@ -1,8 +1,9 @@
 // DType: how one element is stored. The full list of the safetensors format, so that any file can
-// be described; Stemma computes in f32 and f64, indexes with i32, and widens bf16 and f16 when
-// loading.
+// be described; Stemma computes in f32 and f64, indexes with i32, and reads weights stored in bf16
+// and f16.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -38,7 +39,7 @@ std::string_view dtype_name(DType dtype);
 std::optional<DType> parse_dtype(std::string_view name);
 
 // Widening is exact; narrowing rounds to nearest, ties to even (NaN stays NaN).
-float widen_bf16(uint16_t bits);
+inline float widen_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
 float widen_f16(uint16_t bits);
 uint16_t narrow_bf16(float value);
 uint16_t narrow_f16(float value);

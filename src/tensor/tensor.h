@@ -64,6 +64,7 @@ class Tensor {
     return reinterpret_cast<T*>(bytes());
   }
   std::byte* bytes() const { return buffer_.get() + offset_; }
+  const Buffer& buffer() const { return buffer_; }
   // One element, as a double, wherever it lies (tests, errors, scalars).
   double item(int64_t index = 0) const;
   template <class T>

@@ -10,14 +10,15 @@ namespace stemma {
 Optimizer::Optimizer(Ctx& c, ParamStore& params, const OptimizerSpec& spec)
     : params_(params),
       spec_(spec),
-      exp_avg_(Tensor::zeros(c, {params.elements()})),
-      exp_avg_sq_(Tensor::zeros(c, {params.elements()})) {
+      exp_avg_(Tensor::zeros(c, {params.trained_elements()})),
+      exp_avg_sq_(Tensor::zeros(c, {params.trained_elements()})) {
   check(params.grads() && params.values(),
         "[optimizer] the parameters must be flat and have gradients");
 }
 
 double Optimizer::grad_norm(Ctx& c) const {
-  return std::sqrt(sum_of_squares(*c.team, params_.grads().data<float>(), params_.elements()));
+  return std::sqrt(
+      sum_of_squares(*c.team, params_.grads().data<float>(), params_.grads().elements()));
 }
 
 void Optimizer::step(Ctx& c, double lr, double grad_norm) {
@@ -29,17 +30,22 @@ void Optimizer::step(Ctx& c, double lr, double grad_norm) {
   const float* g = params_.grads().data<float>();
   float *m = exp_avg_.data<float>(), *v = exp_avg_sq_.data<float>();
   AdamW update{lr, spec_.betas[0], spec_.betas[1], spec_.eps, 0};
-  const auto& all = params_.all();
-  // Neighbours that are treated alike go together.
-  for (size_t first = 0, last; first < all.size(); first = last) {
-    const bool decays = all[first].shape.rank() >= 2;
-    for (last = first + 1; last < all.size() && (all[last].shape.rank() >= 2) == decays;) ++last;
-    const int64_t begin = all[first].offset;
-    const int64_t end = last < all.size() ? all[last].offset : params_.elements();
+  // [begin, end) are neighbours that are treated alike: they go together.
+  int64_t begin = 0, end = 0;
+  bool decays = false;
+  const auto update_them = [&] {
     update.decay = decays ? spec_.weight_decay : 0;
     adamw_step(*c.team, update, steps_, scale, end - begin, p + begin, g + begin, m + begin,
                v + begin);
+    begin = end;
+  };
+  for (const Parameter& parameter : params_.all()) {
+    if (parameter.role != Role::trained) continue;
+    if (decays != (parameter.shape.rank() >= 2)) update_them();
+    decays = parameter.shape.rank() >= 2;
+    end += parameter.shape.elements();
   }
+  update_them();
   params_.refresh(c);
 }
 

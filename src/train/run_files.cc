@@ -41,6 +41,7 @@ std::string stored_name(const Checkpoint& checkpoint, const Parameter& p) {
 void write_moments(const fs::path& path, const RunView& run) {
   std::vector<TensorEntry> entries;
   for (const Parameter& p : run.optimizer.params().all()) {
+    if (p.role != Role::trained) continue;
     const std::string name = stored_name(run.checkpoint, p);
     for (const auto& [kind, moment] : {std::pair("exp_avg.", &run.optimizer.exp_avg()),
                                        std::pair("exp_avg_sq.", &run.optimizer.exp_avg_sq())}) {
@@ -158,6 +159,7 @@ RunState read_run_state(const fs::path& checkpoint) {
 void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimizer& optimizer) {
   const TensorFiles files = TensorFiles::open(path / kMoments);
   for (const Parameter& p : optimizer.params().all()) {
+    if (p.role != Role::trained) continue;
     const std::string name = stored_name(checkpoint, p);
     for (const auto& [kind, moment] : {std::pair("exp_avg.", &optimizer.exp_avg()),
                                        std::pair("exp_avg_sq.", &optimizer.exp_avg_sq())}) {

@@ -27,7 +27,7 @@ AttentionLayer AttentionLayer::declare(ParamStore& store, const std::string& nam
 
 Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* state) const {
   const int64_t tokens = x.extent(0);
-  const std::vector<Tensor> projected = qkv.parts(c, x);
+  const Pieces projected = qkv.parts(c, x);
   auto heads_of = [&](size_t part, int heads) {
     return reshape(c, projected[part], {tokens, heads, spec.head_size});
   };

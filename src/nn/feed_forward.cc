@@ -25,9 +25,8 @@ FeedForwardLayer FeedForwardLayer::declare(ParamStore& store, const std::string&
 
 Tensor FeedForwardLayer::operator()(Ctx& c, const Tensor& x) const {
   const Activation act = std::visit([](const auto& s) { return s.act; }, spec);
-  if (std::holds_alternative<Mlp>(spec)) return down(c, activation(c, inner(c, x), act));
-  const std::vector<Tensor> parts = inner.parts(c, x);
-  return down(c, glu(c, parts[0], parts[1], act));
+  const bool gated = std::holds_alternative<Glu>(spec);
+  return down(c, inner(c, x, {.activation = act, .gated = gated}));
 }
 
 }  // namespace stemma

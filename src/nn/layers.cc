@@ -1,7 +1,6 @@
 #include "nn/layers.h"
 
 #include "nn/adapter.h"
-#include "ops/linear.h"
 #include "ops/norm.h"
 #include "ops/primitives.h"
 
@@ -20,12 +19,12 @@ Linear Linear::declare(ParamStore& store, const std::vector<Part>& parts, int64_
   return {&store.declare_weight(width, std::move(slices))};
 }
 
-Tensor Linear::operator()(Ctx& c, const Tensor& x) const {
-  const Tensor y = linear(c, x, *weight);
-  return c.adapters ? c.adapters->add_to(c, *weight, x, y) : y;
+Tensor Linear::operator()(Ctx& c, const Tensor& x, const LinearThen& then) const {
+  if (!c.adapters) return linear(c, x, *weight, then);
+  return follow(c, c.adapters->add_to(c, *weight, x, linear(c, x, *weight)), then);
 }
 
-std::vector<Tensor> Linear::parts(Ctx& c, const Tensor& x) const {
+Pieces Linear::parts(Ctx& c, const Tensor& x) const {
   return split(c, (*this)(c, x), 1, weight->slice_rows());
 }
 

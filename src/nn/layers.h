@@ -6,6 +6,8 @@
 
 #include "nn/parameter.h"
 #include "nn/spec.h"
+#include "ops/linear.h"
+#include "ops/primitives.h"
 
 namespace stemma {
 
@@ -21,9 +23,9 @@ struct Linear {
 
   static Linear declare(ParamStore& store, const std::vector<Part>& parts, int64_t width,
                         double std);
-  Tensor operator()(Ctx& c, const Tensor& x) const;
+  Tensor operator()(Ctx& c, const Tensor& x, const LinearThen& then = {}) const;
   // Each part's columns, as views of one product.
-  std::vector<Tensor> parts(Ctx& c, const Tensor& x) const;
+  Pieces parts(Ctx& c, const Tensor& x) const;
 };
 
 // The residual stream: its value is x + delta (delta undefined: x).

@@ -183,14 +183,19 @@ void backward(Ctx& c, const LinearCrossEntropy& p, std::span<const Tensor> d, Gr
   const int32_t* at = p.labels.data<int32_t>();
   const float *dy = d[0].data<float>(), *lse = p.lse.data<float>();
   const Tensor dhidden = g.wants(p.hidden) ? g.into(c, p.hidden) : Tensor();
-  std::vector<std::pair<Tensor, Tensor>> sinks;
-  for (const Tensor& leaf : p.w->leaves())
-    if (g.wants(leaf)) sinks.emplace_back(leaf, g.into(c, leaf));
+  const auto watch_leaves = [&](Tape* tape) {
+    p.w->each_leaf([&](const Tensor& leaf) {
+      if (!g.wants(leaf)) return;
+      const Tensor sink = g.into(c, leaf);
+      if (tape) tape->watch(leaf, sink);
+    });
+  };
+  watch_leaves(nullptr);  // where no row is counted, gradients are zero all the same
   each_chunk(p, [&](int64_t first, const Tensor& rows) {
     const Tensor part = gather(c, p.hidden, rows);
     Tape tape(c.pool);
     if (dhidden) tape.watch(part);
-    for (const auto& [leaf, sink] : sinks) tape.watch(leaf, sink);
+    watch_leaves(&tape);
     Ctx taped = c;
     taped.tape = &tape;
     const Tensor logits = linear(taped, part, *p.w);

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
-#include "ops/primitives.h"
+#include "ops/glu.h"
+#include "ops/op.h"
+#include "ops/rows.h"
+#include "ops/weight_case.h"
 #include "tensor/mapped.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -41,103 +44,182 @@ namespace {
 
 STEMMA_LEVELS(add_rows);
 
-Tensor define(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b) {
-  const Tensor y = matmul(c, x, transpose(c, w, 0, 1));
-  return b ? add(c, y, b) : y;
+// Of a Weight, or of loose tensors w and b.
+struct Linear {
+  Tensor x, w = {}, b = {};
+  const Weight* weight = nullptr;
+  LinearThen then = {};
+  Tensor y = {};
+};
+
+// fn(value, bias) for each slice of W; the bias may be undefined.
+template <class F>
+void each_slice(const Linear& p, F fn) {
+  if (!p.weight) return fn(p.w, p.b);
+  for (const Weight::Slice& slice : p.weight->slices())
+    fn(*slice.value, slice.bias ? *slice.bias : Tensor());
 }
 
-// Of a weight: its slices one below the other.
-Tensor define(Ctx& c, const Tensor& x, const Weight& w) {
+void define(Ctx& c, Linear& p) {
   std::vector<Tensor> parts;
-  for (const Weight::Slice& slice : w.slices())
-    parts.push_back(
-        define(c, x, slice.value->dtype() == x.dtype() ? *slice.value : to_f32(c, *slice.value),
-               slice.bias ? *slice.bias : Tensor()));
-  return parts.size() == 1 ? parts[0] : concat(c, parts, 1);
+  each_slice(p, [&](const Tensor& value, const Tensor& b) {
+    // What a file stores narrower takes no gradient.
+    const bool stored = value.dtype() != p.x.dtype();
+    const Tensor w = stored ? to_f32(c, value) : value;
+    const Tensor y = matmul(c, p.x, transpose(c, w, 0, 1));
+    parts.push_back(b ? add(c, y, b) : y);
+  });
+  p.y = follow(c, parts.size() == 1 ? parts[0] : concat(c, parts, 1), p.then);
 }
+
+MatrixRef matrix(const Tensor& x, bool transposed = false) {
+  return {x.bytes(), x.strides()[0], transposed, x.dtype()};
+}
+
+const char* why_not(const Linear& p) {
+  return p.x.dtype() == DType::f32 ? nullptr : "it computes in F32";
+}
+
+void forward(Ctx& c, Linear& p, bool) {
+  const int64_t t = p.x.extent(0), k = p.x.extent(1);
+  Epilogue epilogue{.activation = p.then.activation, .gated = p.then.gated};
+  const int64_t n = p.weight ? p.weight->rows() : p.w.extent(0);
+  const int64_t width = p.then.gated ? n / 2 : n;
+  p.y = Tensor::empty(c, {t, width});
+  if (p.weight) {
+    const Weight::Forward packed = p.weight->forward(c);
+    epilogue.bias = rows::data_or_null(packed.bias);
+    gemm(c, t, matrix(p.x), packed.panels, epilogue, p.y.data<float>(), width);
+  } else {
+    epilogue.bias = rows::data_or_null(p.b);
+    gemm(c, t, n, k, matrix(p.x), matrix(p.w, true), epilogue, p.y.data<float>(), width);
+  }
+}
+
+constexpr Epilogue kAdd{.accumulate = true};
+
+// Under a tape linear() runs what follows as ops of its own.
+const char* why_not_backward(const Linear& p) {
+  if (p.then.gated || p.then.activation != Activation::identity) return "more than the product";
+  return why_not(p);
+}
+
+void backward(Ctx& c, const Linear& p, std::span<const Tensor> d, Grads& g) {
+  const int64_t t = p.x.extent(0), k = p.x.extent(1), n = d[0].extent(1);
+  const float* dy = d[0].data<float>();
+  if (g.wants(p.x)) {
+    float* dx = g.into(c, p.x).data<float>();
+    if (p.weight)
+      gemm(c, t, {dy, n}, p.weight->transposed(c), kAdd, dx, k);
+    else
+      gemm(c, t, k, n, {dy, n}, matrix(p.w), kAdd, dx, k);
+  }
+  const bool bf16 = p.weight && p.weight->layout().format == Format::bf16;
+  Panels x;  // packed once for all slices
+  each_slice(p, [&](const Tensor& w, const Tensor& b) {
+    const int64_t rows = w.extent(0);
+    if (g.wants(w)) {
+      if (!x) x = pack_panels(c, matrix(p.x), t, k, {bf16 ? Format::bf16 : Format::f32});
+      gemm(c, rows, {dy, n, true}, x, kAdd, g.into(c, w).data<float>(), k);
+    }
+    if (b && g.wants(b)) {
+      float* db = g.into(c, b).data<float>();
+      const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
+      c.team->run_range(rows, grain, [&](int64_t begin, int64_t end) {
+        STEMMA_AT_LEVEL(add_rows)(dy + begin, t, n, end - begin, db + begin);
+      });
+    }
+    dy += rows;
+  });
+}
+
+// Small, so that a sum of hundreds of products keeps the driver's tolerance.
+OpInput small(const OpInput& input) { return input.between(-0.3, 0.3); }
+
+using Sizes = std::vector<OpInput>;
+
+OpCase of_weight(std::string name, LinearThen then) {
+  return {.name = std::move(name),
+          .inputs =
+              [](int64_t rows, int64_t n) {
+                return Sizes{small(OpInput::batch({rows, n})), small(OpInput::real({n + 2, n})),
+                             small(OpInput::real({n + 2})),    small(OpInput::real({n, n})),
+                             small(OpInput::real({2, n})),     small(OpInput::real({2}))};
+              },
+          // Three slices, one without a bias.
+          .run = [then](Ctx& c, const Tensors& in) -> Tensors {
+            const auto w = taped_weight(c, {{in[1], in[2]}, {in[3], {}}, {in[4], in[5]}});
+            return {linear(c, in[0], *w, then)};
+          },
+          .smallest = 1};
+}
+
+std::vector<OpCase> cases() {
+  return {
+      {.name = "bias",
+       .inputs =
+           [](int64_t rows, int64_t n) {
+             return Sizes{small(OpInput::batch({rows, n})), small(OpInput::real({n + 2, n})),
+                          small(OpInput::real({n + 2}))};
+           },
+       .run = [](Ctx& c, const Tensors& in) -> Tensors { return {linear(c, in[0], in[1], in[2])}; },
+       .operations = [](int64_t rows,
+                        int64_t n) { return 2.0 * static_cast<double>(rows * n * (n + 2)); },
+       .timed = true},
+      {.name = "no_bias",
+       .inputs =
+           [](int64_t rows, int64_t n) {
+             return Sizes{small(OpInput::batch({rows, n})), small(OpInput::real({2 * n + 1, n}))};
+           },
+       .run = [](Ctx& c, const Tensors& in) -> Tensors { return {linear(c, in[0], in[1])}; }},
+      of_weight("slices", {}),
+      of_weight("then_gelu", {.activation = Activation::gelu}),
+      of_weight("then_gated", {.activation = Activation::silu, .gated = true}),
+  };
+}
+
+const Op<Linear> kLinear{
+    {.name = "linear",
+     .operands = {&Linear::x, &Linear::w, &Linear::b},
+     .results = {&Linear::y},
+     .needed = [](const Linear& p, const Tape& tape) { return p.weight && p.weight->needed(tape); },
+     .define = define,
+     .forward = {{"gemm", forward, why_not}},
+     .backward = {{"gemm", backward, why_not_backward}},
+     .cases = cases,
+     .traits = {.rows_apart = true}}};
 
 void check_shapes(const Tensor& x, int64_t n, int64_t k) {
   check(x.rank() == 2 && x.extent(1) == k, "[linear] x ", x.shape().to_string(),
         " does not fit a weight [", n, ", ", k, "]; x must be [T,K], the weight [N,K]");
 }
 
-constexpr Epilogue kAdd{.accumulate = true};
-
-// dw += dy^T x and db += the sum of dy's rows, for n columns of dy [T, stride] and x packed.
-void weight_gradients(Ctx& c, const float* dy, int64_t stride, const Panels& x, const Tensor& w,
-                      const Tensor& b, Grads& grads) {
-  const int64_t t = x.k, n = w.extent(0);
-  if (grads.wants(w)) gemm(c, n, {dy, stride, true}, x, kAdd, grads.into(c, w).data<float>(), x.n);
-  if (!b || !grads.wants(b)) return;
-  float* db = grads.into(c, b).data<float>();
-  const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
-  c.team->run_range(n, grain, [&](int64_t begin, int64_t end) {
-    STEMMA_AT_LEVEL(add_rows)(dy + begin, t, stride, end - begin, db + begin);
-  });
-}
-
-Panels pack_rows(Ctx& c, const Tensor& x) {
-  return pack_panels(c, {x.data<float>(), x.extent(1)}, x.extent(0), x.extent(1));
-}
-
-void backward(Ctx& c, const Tensor& x, const Weight& w, const Tensor& dout, Grads& grads) {
-  const Tensor dy = contiguous(c, dout);
-  const int64_t n = w.rows(), k = w.width();
-  const float* pdy = dy.data<float>();
-  if (grads.wants(x))
-    gemm(c, x.extent(0), {pdy, n}, w.transposed(c), kAdd, grads.into(c, x).data<float>(), k);
-  Panels packed;  // serves every slice
-  for (const Weight::Slice& slice : w.slices()) {
-    const Tensor bias = slice.bias ? *slice.bias : Tensor();
-    if (grads.wants(*slice.value) || (bias && grads.wants(bias))) {
-      if (!packed) packed = pack_rows(c, x);
-      weight_gradients(c, pdy, n, packed, *slice.value, bias, grads);
-    }
-    pdy += slice.rows;
-  }
-}
-
 }  // namespace
 
-Tensor linear(Ctx& c, const Tensor& given, const Weight& w) {
-  check_shapes(given, w.rows(), w.width());
-  if (!c.kernels || given.dtype() != DType::f32) return define(c, given, w);
-  const Tensor x = contiguous(c, given);
-  const int64_t t = x.extent(0), k = w.width(), n = w.rows();
-  const Tensor y = Tensor::empty(c, {t, n});
-  const Weight::Forward packed = w.forward(c);
-  gemm(c, t, {x.data<float>(), k}, packed.panels,
-       {.bias = packed.bias ? packed.bias.data<float>() : nullptr}, y.data<float>(), n);
-  if (c.tape != nullptr && (c.tape->needs(x) || w.needed(*c.tape)))
-    c.tape->record("linear", {y}, [x, &w](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      backward(c, x, w, d[0], g);
-    });
-  return y;
+Tensor follow(Ctx& c, const Tensor& y, const LinearThen& then) {
+  if (then.gated) {
+    const int64_t half = y.extent(1) / 2;
+    const Pieces halves = split(c, y, 1, {half, y.extent(1) - half});
+    return glu(c, halves[0], halves[1], then.activation);
+  }
+  return then.activation == Activation::identity ? y : activation(c, y, then.activation);
 }
 
-Tensor linear(Ctx& c, const Tensor& given, const Tensor& w, const Tensor& b) {
+Tensor linear(Ctx& c, const Tensor& x, const Weight& w, const LinearThen& then) {
+  check_shapes(x, w.rows(), w.width());
+  // A gradient needs what the product itself gives.
+  const bool alone = c.tape && (c.tape->needs(x) || w.needed(*c.tape));
+  const Tensor y = kLinear(c, {.x = x, .weight = &w, .then = alone ? LinearThen() : then}).y;
+  return alone ? follow(c, y, then) : y;
+}
+
+Tensor linear(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b) {
   check(w.rank() == 2, "[linear] a weight ", w.shape().to_string(), "; it must be [N,K]");
-  check_shapes(given, w.extent(0), w.extent(1));
+  check_shapes(x, w.extent(0), w.extent(1));
   check(!b || (b.rank() == 1 && b.extent(0) == w.extent(0)), "[linear] bias ",
         b.shape().to_string(), " does not fit a weight ", w.shape().to_string(), "; it must be [",
         w.extent(0), "]");
-  if (!c.kernels || given.dtype() != DType::f32) return define(c, given, w, b);
-  const Tensor x = contiguous(c, given), weight = contiguous(c, w);
-  const Tensor bias = b ? contiguous(c, b) : b;
-  const int64_t t = x.extent(0), k = x.extent(1), n = w.extent(0);
-  const Tensor y = Tensor::empty(c, {t, n});
-  gemm(c, t, n, k, {x.data<float>(), k}, {weight.data<float>(), k, true},
-       {.bias = bias ? bias.data<float>() : nullptr}, y.data<float>(), n);
-  if (recording(c, {x, weight, bias}))
-    c.tape->record("linear", {y}, [x, weight, bias](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      const Tensor dy = contiguous(c, d[0]);
-      const int64_t t = x.extent(0), n = weight.extent(0), k = weight.extent(1);
-      if (g.wants(x))
-        gemm(c, t, k, n, {dy.data<float>(), n}, {weight.data<float>(), k}, kAdd,
-             g.into(c, x).data<float>(), k);
-      weight_gradients(c, dy.data<float>(), n, pack_rows(c, x), weight, bias, g);
-    });
-  return y;
+  return kLinear(c, {.x = x, .w = w, .b = b}).y;
 }
 
 }  // namespace stemma

@@ -4,6 +4,7 @@
 // Sources: the usual calculus; each gradient stands next to its forward.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "autograd/tape.h"
@@ -64,8 +65,9 @@ Tensor permute(Ctx& c, const Tensor& a, std::initializer_list<int> order);
 Tensor transpose(Ctx& c, const Tensor& a, int dim0, int dim1);
 Tensor broadcast_to(Ctx& c, const Tensor& a, Shape shape);
 Tensor slice(Ctx& c, const Tensor& a, int dim, int64_t begin, int64_t end);
-// Consecutive pieces of these extents, all of them views.
-std::vector<Tensor> split(Ctx& c, const Tensor& a, int dim, const std::vector<int64_t>& extents);
+// Consecutive pieces of these extents, all of them views; the rest of the array is undefined.
+using Pieces = std::array<Tensor, Shape::kMaxRank>;
+Pieces split(Ctx& c, const Tensor& a, int dim, const Shape& extents);
 Tensor concat(Ctx& c, const std::vector<Tensor>& parts, int dim);
 Tensor contiguous(Ctx& c, const Tensor& a);  // itself where it is
 

@@ -1,111 +1,112 @@
 #include "ops/weight.h"
 
-#include <algorithm>
+#include <array>
 
 #include "ops/primitives.h"
+#include "ops/rows.h"
 #include "tensor/mapped.h"
 
 namespace stemma {
+namespace {
+
+bool has_bias(const Weight::Slice& slice) { return slice.bias && *slice.bias; }
+
+bool quantised(const Layout& layout) {
+  return layout.format == Format::int8 || layout.format == Format::int4;
+}
+
+}  // namespace
 
 Weight::Weight(int64_t width, std::vector<Slice> slices)
     : width_(width), slices_(std::move(slices)) {
-  check(!slices_.empty() && width_ >= 0, "[weight] needs a slice and a width");
+  check(!slices_.empty() && slices_.size() <= kMostSlices && width_ >= 0, "[weight] has ",
+        slices_.size(), " slices of width ", width_, "; it needs 1 to ", kMostSlices);
   for (const Slice& slice : slices_) rows_ += slice.rows;
 }
 
-std::vector<int64_t> Weight::slice_rows() const {
-  std::vector<int64_t> rows;
+Shape Weight::slice_rows() const {
+  Shape rows;
   for (const Slice& slice : slices_) rows.push_back(slice.rows);
   return rows;
 }
 
-std::vector<Tensor> Weight::leaves() const {
-  std::vector<Tensor> leaves;
-  for (const Slice& slice : slices_) {
-    leaves.push_back(*slice.value);
-    if (slice.bias && *slice.bias) leaves.push_back(*slice.bias);
-  }
-  return leaves;
-}
-
 bool Weight::needed(const Tape& tape) const {
-  const std::vector<Tensor> all = leaves();
-  return std::any_of(all.begin(), all.end(), [&](const Tensor& leaf) { return tape.needs(leaf); });
+  bool needed = false;
+  each_leaf([&](const Tensor& leaf) { needed = needed || tape.needs(leaf); });
+  return needed;
 }
 
-Tensor Weight::dense(Ctx& c) const {
-  for (const Slice& slice : slices_) {
+void Weight::set_layout(const Layout& layout) {
+  layout_ = layout;
+  drop();
+}
+
+// Panels of W^T, whose columns are W's stored rows, or of W.
+Panels Weight::pack(Ctx& c, bool transposed) const {
+  Ctx quiet = c;
+  quiet.tape = nullptr;
+  std::array<Piece, kMostSlices> pieces;
+  std::array<Tensor, kMostSlices> dense;
+  for (size_t i = 0; i < slices_.size(); ++i) {
+    const Slice& slice = slices_[i];
     check(*slice.value && slice.value->shape() == Shape{slice.rows, width_}, "[weight] slice ",
           slice.name, " is [", slice.rows, ", ", width_, "], its value ",
           *slice.value ? slice.value->shape().to_string() : "has no memory");
-    if (!slice.bias || !*slice.bias) continue;
-    check(slice.bias->shape() == Shape{slice.rows}, "[weight] the bias of slice ", slice.name,
-          " has shape ", slice.bias->shape().to_string(), "; it must be [", slice.rows, "]");
+    const Tensor& w = dense[i] =
+        rows::apart(*slice.value) ? *slice.value : contiguous(quiet, *slice.value);
+    pieces[i] = {{w.bytes(), w.strides()[0], transposed, w.dtype()}, slice.rows};
   }
-  Ctx quiet = c;
-  quiet.tape = nullptr;
-  if (slices_.size() == 1) return to_f32(quiet, contiguous(quiet, *slices_[0].value));
-  std::vector<Tensor> values;
-  for (const Slice& slice : slices_) values.push_back(to_f32(quiet, *slice.value));
-  return concat(quiet, values, 0);
-}
-
-Weight::Forward Weight::pack_forward(Ctx& c) const {
-  const Tensor w = dense(c);
-  Forward packed{pack_panels(c, {w.data<float>(), width_, true}, width_, rows_), {}};
-  release_sources();
-  bool any = false;
-  for (const Slice& slice : slices_) any = any || (slice.bias && *slice.bias);
-  if (!any) return packed;
-  packed.bias = Tensor::zeros(c, {rows_});
-  float* to = packed.bias.data<float>();
-  Ctx quiet = c;
-  quiet.tape = nullptr;
-  for (const Slice& slice : slices_) {
-    if (slice.bias && *slice.bias)
-      std::copy_n(contiguous(quiet, *slice.bias).data<float>(), slice.rows, to);
-    to += slice.rows;
-  }
-  return packed;
-}
-
-Panels Weight::pack_transposed(Ctx& c) const {
-  const Tensor w = dense(c);
-  Panels packed = pack_panels(c, {w.data<float>(), width_}, rows_, width_);
-  release_sources();
-  return packed;
-}
-
-void Weight::release_sources() const {
+  const auto all = std::span(pieces).first(slices_.size());
+  Panels packed = transposed ? pack_panels(c, all, width_, rows_, layout_)
+                             : pack_panels(c, all, rows_, width_, layout_);
   for (const Slice& slice : slices_) release_pages(*slice.value);
+  return packed;
+}
+
+Tensor Weight::joint_bias(Ctx& c) const {
+  Tensor joint;
+  int64_t at = 0;
+  for (const Slice& slice : slices_) {
+    if (has_bias(slice)) {
+      check(slice.bias->shape() == Shape{slice.rows}, "[weight] the bias of slice ", slice.name,
+            " has shape ", slice.bias->shape().to_string(), "; it must be [", slice.rows, "]");
+      if (!joint) joint = Tensor::zeros(c, {rows_});
+      for (int64_t i = 0; i < slice.rows; ++i)
+        joint.data<float>()[at + i] = slice.bias->data<float>()[i * slice.bias->strides()[0]];
+    }
+    at += slice.rows;
+  }
+  return joint;
+}
+
+const Weight::Forward& Weight::kept_forward(Ctx& c) const {
+  if (!forward_.panels) forward_ = {pack(c, true), joint_bias(c)};
+  return forward_;
 }
 
 Weight::Forward Weight::forward(Ctx& c) const {
   std::lock_guard lock(mutex_);
-  if (!forward_.panels) forward_ = pack_forward(c);
-  return forward_;
+  return kept_forward(c);
 }
 
 Panels Weight::transposed(Ctx& c) const {
   std::lock_guard lock(mutex_);
-  if (!transposed_) transposed_ = pack_transposed(c);
+  if (!transposed_)
+    transposed_ = quantised(layout_) ? transpose_panels(c, kept_forward(c).panels, {Format::bf16})
+                                     : pack(c, false);
   return transposed_;
 }
 
 void Weight::refresh(Ctx& c) {
-  std::lock_guard lock(mutex_);
-  if (forward_.panels) {
-    forward_ = {};
-    forward_ = pack_forward(c);
-  }
-  if (transposed_) {
-    transposed_ = {};
-    transposed_ = pack_transposed(c);
-  }
+  const bool had_forward = static_cast<bool>(forward_.panels);
+  const bool had_transposed = static_cast<bool>(transposed_);
+  // First given back, so that the new ones lie in the same memory.
+  drop();
+  if (had_forward) forward(c);
+  if (had_transposed) transposed(c);
 }
 
 void Weight::drop() {
-  std::lock_guard lock(mutex_);
   forward_ = {};
   transposed_ = {};
 }

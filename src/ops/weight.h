@@ -2,9 +2,11 @@
 // W [N,K] is made of named row slices (q | k | v), so that one product serves several projections.
 // A slice is a matrix [n,K] and maybe a bias [n] that somebody else owns; gradients, freezing,
 // names and files address slices, and know nothing of the whole. Nothing above linear() knows of
-// packings. A packing is made when first asked for and kept; refresh() makes all that exist agree
-// with the slices again. Errors: slices that do not fit. Thread safety: const use from many
-// threads; refresh() and drop() while nobody uses the weight.
+// formats and packings.
+// A packing is made when first asked for and kept; what it was made from is then given back where
+// it is a mapped file's. refresh() makes all packings that exist agree with the slices again.
+// Errors: slices that do not fit.
+// Thread safety: const use from many threads; the rest while nobody uses the weight.
 #pragma once
 
 #include <mutex>
@@ -18,12 +20,13 @@ namespace stemma {
 
 class Weight {
  public:
+  static constexpr int kMostSlices = 4;
   // Pointers, since a value is bound to memory after its weight is made, and may be bound anew.
   struct Slice {
     std::string name;
     int64_t rows;
-    const Tensor* value;
-    const Tensor* bias = nullptr;  // null or undefined: none
+    const Tensor* value;           // f32, or bf16 or f16 as a file stores it
+    const Tensor* bias = nullptr;  // f32; null or undefined: none
   };
 
   Weight(int64_t width, std::vector<Slice> slices);
@@ -33,10 +36,20 @@ class Weight {
   int64_t rows() const { return rows_; }    // N
   int64_t width() const { return width_; }  // K
   const std::vector<Slice>& slices() const { return slices_; }
-  std::vector<int64_t> slice_rows() const;
-  // What takes gradients: the slices' values and biases.
-  std::vector<Tensor> leaves() const;
+  Shape slice_rows() const;
+  // fn(the value or bias of a slice), for all: what may take gradients.
+  template <class F>
+  void each_leaf(F fn) const {
+    for (const Slice& slice : slices_) {
+      fn(*slice.value);
+      if (slice.bias && *slice.bias) fn(*slice.bias);
+    }
+  }
   bool needed(const Tape& tape) const;  // whether some leaf wants a gradient
+
+  // How the product stores and computes; f32 at first. Packings are forgotten.
+  void set_layout(const Layout& layout);
+  const Layout& layout() const { return layout_; }
 
   // For y: panels of W^T, and the biases of all slices in one row, undefined where there is none.
   struct Forward {
@@ -44,7 +57,7 @@ class Weight {
     Tensor bias;
   };
   Forward forward(Ctx& c) const;
-  // For dx: panels of W.
+  // For dx: panels of W; of a quantised weight, of what its panels for y stand for, in bf16.
   Panels transposed(Ctx& c) const;
 
   // The values of slices changed: makes the packings that exist anew.
@@ -53,13 +66,13 @@ class Weight {
   void drop();
 
  private:
-  Tensor dense(Ctx& c) const;  // the slices as one matrix
-  Forward pack_forward(Ctx& c) const;
-  Panels pack_transposed(Ctx& c) const;
-  void release_sources() const;
+  Panels pack(Ctx& c, bool transposed) const;
+  const Forward& kept_forward(Ctx& c) const;
+  Tensor joint_bias(Ctx& c) const;
 
   int64_t width_, rows_ = 0;
   std::vector<Slice> slices_;
+  Layout layout_;
   mutable std::mutex mutex_;
   mutable Forward forward_;
   mutable Panels transposed_;

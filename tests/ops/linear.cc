@@ -1,51 +1,11 @@
 #include "ops/linear.h"
 
+#include <gtest/gtest.h>
+
 #include <thread>
 
 #include "base/rng.h"
-#include "ops/driver.h"
-#include "ops/kept_weight.h"
 #include "ops/primitives.h"
-
-namespace stemma::ops_test {
-namespace {
-
-// Small, so that a sum of hundreds of products keeps the driver's tolerance.
-Input operand(Shape shape, bool rows = false) { return {shape, rows, true, false, -0.3, 0.3}; }
-
-std::vector<Input> operands(int64_t rows, int64_t n) {
-  return {operand({rows, n}, true), operand({n + 2, n}), operand({n + 2})};
-}
-
-const Case kCases[] = {
-    {"linear", operands,
-     [](Ctx& c, const Tensors& in) { return Tensors{linear(c, in[0], in[1], in[2])}; }},
-    {"linear_without_bias",
-     [](int64_t rows, int64_t n) {
-       return std::vector<Input>{operand({rows, n}, true), operand({2 * n + 1, n})};
-     },
-     [](Ctx& c, const Tensors& in) { return Tensors{linear(c, in[0], in[1])}; }},
-    {"linear_of_a_weight", operands,
-     [](Ctx& c, const Tensors& in) {
-       return Tensors{linear(c, in[0], kept_weight({{in[1], in[2]}}))};
-     }},
-    // Three slices, one without a bias, whose product is read in parts.
-    {"linear_of_slices",
-     [](int64_t rows, int64_t n) {
-       return std::vector<Input>{operand({rows, n}, true), operand({n + 2, n}),
-                                 operand({n + 2}),         operand({3, n}),
-                                 operand({2 * n + 1, n}),  operand({2 * n + 1})};
-     },
-     [](Ctx& c, const Tensors& in) {
-       const Weight& w = kept_weight({{in[1], in[2]}, {in[3], {}}, {in[4], in[5]}});
-       return split(c, linear(c, in[0], w), 1, w.slice_rows());
-     },
-     1},
-};
-INSTANTIATE_TEST_SUITE_P(Linear, Op, testing::ValuesIn(kCases), case_name);
-
-}  // namespace
-}  // namespace stemma::ops_test
 
 namespace stemma {
 namespace {
@@ -70,7 +30,7 @@ TEST(Weight, SlicesAreTheirOwnProducts) {
   const Tensor x = f.tensor({50, 70}, 0), q = f.tensor({96, 70}, 1), k = f.tensor({17, 70}, 2);
   const Tensor v = f.tensor({33, 70}, 3), bias = f.tensor({17}, 4), none;
   const Weight all(70, {{"q", 96, &q}, {"k", 17, &k, &bias}, {"v", 33, &v, &none}});
-  const std::vector<Tensor> parts = split(f.c, linear(f.c, x, all), 1, all.slice_rows());
+  const Pieces parts = split(f.c, linear(f.c, x, all), 1, all.slice_rows());
   EXPECT_EQ(parts[0].to_vector<float>(), linear(f.c, x, q).to_vector<float>());
   EXPECT_EQ(parts[1].to_vector<float>(), linear(f.c, x, k, bias).to_vector<float>());
   EXPECT_EQ(parts[2].to_vector<float>(), linear(f.c, x, v).to_vector<float>());

@@ -136,7 +136,7 @@ const Case kCases[] = {
      },
      [](Ctx& c, const Tensors& in) {
        const int64_t n = in[0].extent(1) / 3;
-       const Tensors parts = split(c, in[0], 1, {n, 1, 2 * n});
+       const Pieces parts = split(c, in[0], 1, {n, 1, 2 * n});
        return Tensors{mul(c, parts[0], parts[0]), square(c, parts[2])};  // one takes no gradient
      }},
     // One tensor used twice, and a chain: gradients add up.

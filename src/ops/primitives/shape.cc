@@ -77,6 +77,17 @@ Tensor piece(const Tensor& a, int dim, int64_t begin, int64_t extent) {
   return a.view(shape, a.strides(), begin * a.strides()[dim]);
 }
 
+// The pieces d of a tensor like `a`; undefined ones are zeros.
+Tensor joined(Ctx& c, const Tensor& a, int dim, const Shape& extents, std::span<const Tensor> d) {
+  const Tensor whole = Tensor::empty(c, a.shape(), a.dtype());
+  int64_t at = 0;
+  for (int i = 0; i < extents.rank(); at += extents[i++]) {
+    const Tensor part = piece(whole, dim, at, extents[i]), &from = d[static_cast<size_t>(i)];
+    copy_to(c, part, from ? from : Tensor::zeros(c, part.shape(), a.dtype()));
+  }
+  return whole;
+}
+
 // The strides that let `a` be seen as `shape`, where no copy is needed: as NumPy finds them, group
 // by group of extents with equal products, each group of `a` being dense in itself.
 std::optional<Shape> view_strides(const Tensor& a, const Shape& shape) {
@@ -187,26 +198,23 @@ Tensor slice(Ctx& c, const Tensor& a, int dim, int64_t begin, int64_t end) {
   return y;
 }
 
-std::vector<Tensor> split(Ctx& c, const Tensor& a, int dim, const std::vector<int64_t>& extents) {
+Pieces split(Ctx& c, const Tensor& a, int dim, const Shape& extents) {
   const int k = dimension(a, dim);
-  std::vector<Tensor> parts;
+  const auto count = static_cast<size_t>(extents.rank());
+  Pieces parts;
   int64_t at = 0;
-  for (int64_t extent : extents) {
-    parts.push_back(piece(a, k, at, extent));
+  for (size_t i = 0; i < count; ++i) {
+    const int64_t extent = extents[static_cast<int>(i)];
+    parts[i] = piece(a, k, at, extent);
     at += extent;
   }
   check(at == a.shape()[k], "[split] into extents that add up to ", at, " of a dimension of ",
         a.shape()[k]);
   if (recording(c, {a}))
-    c.tape->record("split", parts, [a, k, extents](Ctx& c, std::span<const Tensor> d, Grads& g) {
-      const Tensor whole = Tensor::empty(c, a.shape(), a.dtype());
-      int64_t at = 0;
-      for (size_t i = 0; i < extents.size(); at += extents[i++]) {
-        const Tensor part = piece(whole, k, at, extents[i]);
-        copy_to(c, part, d[i] ? d[i] : Tensor::zeros(c, part.shape(), a.dtype()));
-      }
-      g.add(c, a, whole);
-    });
+    c.tape->record("split", std::span(parts).first(count),
+                   [a, k, extents](Ctx& c, std::span<const Tensor> d, Grads& g) {
+                     g.add(c, a, joined(c, a, k, extents, d));
+                   });
   return parts;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "gemm/gemm.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -157,8 +158,8 @@ std::unique_ptr<Adapter> load_adapter(Ctx& c, const Checkpoint& checkpoint,
           "[adapter] ", place.module, " needs lora_A [r, ", place.weight->width(), "] and lora_B [",
           rows, ", r]; ", directory.string(), " holds other shapes, or one only");
     const Adapter::Pair& pair = adapter->add(*place.weight, place.slice, a->shape[0]);
-    pair.a->value = widen(c, *a, files);
-    pair.b->value = widen(c, *b, files);
+    pair.a->value = to_f32(c, stored_tensor(c, *a, files));
+    pair.b->value = to_f32(c, stored_tensor(c, *b, files));
     halves.erase(found);
   }
   for (const auto& [own, pair] : halves)
@@ -220,11 +221,11 @@ void merge_adapter(Ctx& c, Checkpoint& checkpoint, const Adapter& adapter) {
     const Tensor scaled = Tensor::empty(c, {n, r}), sum = Tensor::empty(c, p->shape);
     for (int64_t i = 0; i < n * r; ++i)
       scaled.data<float>()[i] = pair.scale * pair.b->value.data<float>()[i];
-    std::memcpy(sum.data<float>(), p->value.data<float>(),
-                static_cast<size_t>(n * k) * sizeof(float));
+    to_f32(p->value.bytes(), p->value.dtype(), n * k, sum.data<float>());
     gemm(c, n, k, r, {scaled.data<float>(), r}, {pair.a->value.data<float>(), k},
          {.accumulate = true}, sum.data<float>(), k);
-    if (params.values())  // its place in the flat buffer stays its place
+    if (params.values() &&
+        p->role == Role::trained)  // its place in the flat buffer stays its place
       std::memcpy(p->value.data<float>(), sum.data<float>(),
                   static_cast<size_t>(n * k) * sizeof(float));
     else

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "cli/dtype_option.h"
 #include "cli/sampling_options.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
@@ -56,11 +57,13 @@ class LineReader {
 struct Chat {
   std::string model, system;
   SamplingOptions sampling{1024};
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model, "Directory or name of a chat model", true);
     o.add("--system", system, "A system message to begin with");
     sampling.declare(o);
+    dtype.declare(o);
     o.footer(
         "/clear forgets the conversation, /exit or the end of input leaves. Ctrl-C stops a reply.\n"
         "From a pipe each line is a message; with --json each reply is an object {role, content,\n"
@@ -85,7 +88,8 @@ struct Chat {
     const std::filesystem::path directory = resolve_model(model);
     const ChatTemplate chat = ChatTemplate::load(directory);
     const Tokenizer tokenizer = Tokenizer::load(directory);
-    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    const Checkpoint checkpoint = load_checkpoint(c, directory, {.format = dtype.format("chat")});
+    dtype.tell(session, checkpoint);
     GenerateOptions g = options(directory, checkpoint.config);
     const bool terminal = isatty(STDIN_FILENO) != 0 && !session.json;
     if (terminal) session.notice("/clear forgets the conversation, /exit leaves, Ctrl-C stops");

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <span>
 
+#include "cli/dtype_option.h"
 #include "cli/progress.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
@@ -26,18 +27,22 @@ std::string row_text(std::span<const float> row, bool json) {
 struct Embed {
   std::string model, adapter;
   std::vector<std::string> files;
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model,
           "An embedding model (sentence-transformers or plain encoder): directory or name", true);
     o.add("files", files, "Files of texts, one a line (default: standard input)");
     o.add("--adapter", adapter, "A directory of pip's peft: a LoRA adapter to add to the model");
+    dtype.declare(o);
     o.footer("Example: echo 'a small house' | stemma embed all-MiniLM-L6-v2 --json");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
-    const Embedder embedder = Embedder::load(c, resolve_model(model), adapter);
+    const Embedder embedder = Embedder::load(c, resolve_model(model),
+                                             {.adapter = adapter, .format = dtype.format("embed")});
+    dtype.tell(session, embedder.checkpoint());
     const std::vector<std::string> texts = read_lines(files);
     std::vector<float> vectors;
     {

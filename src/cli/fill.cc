@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/dtype_option.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
 #include "model/checkpoint.h"
@@ -13,11 +14,13 @@ namespace {
 struct Fill {
   std::string model, text;
   int top = 5;
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model, "A masked language model: directory or name", true);
     o.add("text", text, "A text with the model's mask token in it (default: standard input)");
     o.add("--top", top, "Candidates for each mask");
+    dtype.declare(o);
     o.footer("Example: stemma fill bert-base-uncased 'Paris is the [MASK] of France.'");
   }
 
@@ -25,7 +28,8 @@ struct Fill {
     if (top < 1) fail(Code::kUsage, "[fill] --top must be at least 1");
     Ctx c = session.engine.ctx();
     const std::filesystem::path directory = resolve_model(model);
-    const Checkpoint checkpoint = load_checkpoint(c, directory);
+    const Checkpoint checkpoint = load_checkpoint(c, directory, {.format = dtype.format("fill")});
+    dtype.tell(session, checkpoint);
     const Tokenizer tokenizer = Tokenizer::load(directory);
     const auto mask = tokenizer.special().mask;
     check(mask.has_value(), "[fill] the tokenizer of ", model, " has no mask token");

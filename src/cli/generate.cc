@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 
+#include "cli/dtype_option.h"
 #include "cli/sampling_options.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
@@ -37,6 +38,7 @@ struct Generate {
   std::vector<std::string> stop, prompts;
   bool no_stream = false, ignore_eos = false, logprobs = false;
   int state_memory = 0;
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model, "A model: directory or name", true);
@@ -54,6 +56,7 @@ struct Generate {
     o.add("--logprobs", logprobs, "With --json: the log-probability of each new id");
     o.add("--state-memory", state_memory,
           "MiB for what is remembered of prompts in progress (0: half of the machine's memory)");
+    dtype.declare(o);
     o.footer(
         "Defaults come from the model's generation_config.json. Examples:\n"
         "  stemma generate Qwen/Qwen3-0.6B 'Once upon a time' -n 64\n"
@@ -127,9 +130,9 @@ struct Generate {
     Ctx c = session.engine.ctx();
     const int64_t memory = state_bytes();
     const std::filesystem::path directory = resolve_model(model);
-    LoadOptions loading;
-    loading.adapter = adapter;
-    const Checkpoint checkpoint = load_checkpoint(c, directory, loading);
+    const Checkpoint checkpoint =
+        load_checkpoint(c, directory, {.adapter = adapter, .format = dtype.format("generate")});
+    dtype.tell(session, checkpoint);
     const GenerateOptions g = options(directory, checkpoint.config);
     std::optional<Tokenizer> loaded;
     // Ids suffice where a directory has no tokenizer; a text needs one.

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "cli/dtype_option.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
 #include "model/checkpoint.h"
@@ -14,20 +15,22 @@ namespace {
 struct ScoreVerb {
   std::string model, adapter;
   std::vector<std::string> files;
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model, "A causal model: directory or name", true);
     o.add("files", files, "Files, each scored as one text (default: each line of standard input)");
     o.add("--adapter", adapter, "A directory of pip's peft: a LoRA adapter to add to the model");
+    dtype.declare(o);
     o.footer("Log-probabilities are natural; the first token has none.");
   }
 
   int run(Session& session) {
     Ctx c = session.engine.ctx();
     const std::filesystem::path directory = resolve_model(model);
-    LoadOptions loading;
-    loading.adapter = adapter;
-    const Checkpoint checkpoint = load_checkpoint(c, directory, loading);
+    const Checkpoint checkpoint =
+        load_checkpoint(c, directory, {.adapter = adapter, .format = dtype.format("score")});
+    dtype.tell(session, checkpoint);
     const Tokenizer tokenizer = Tokenizer::load(directory);
     std::vector<std::string> texts;
     if (files.empty()) texts = read_lines({});

@@ -121,7 +121,7 @@ class CaseRun {
 
   fs::path model_directory() const { return folder_ / "model"; }
   Checkpoint& checkpoint() {
-    if (!checkpoint_) checkpoint_ = load_checkpoint(c_, model_directory());
+    if (!checkpoint_) checkpoint_ = load_checkpoint(c_, model_directory(), {.format = Format::f32});
     Adapters& adapters = checkpoint_->model->adapters();
     if (const fs::path adapter = folder_ / "adapter"; adapters.empty() && fs::exists(adapter))
       adapters.push_back(load_adapter(c_, *checkpoint_, adapter));
@@ -183,7 +183,7 @@ class CaseRun {
     const TensorFiles reference = TensorFiles::open(folder_ / "outputs.safetensors");
     std::vector<std::pair<std::string, Tensor>> ours;
     if (reference.find("embeddings")) {
-      const Embedder embedder = Embedder::load(c_, model_directory());
+      const Embedder embedder = Embedder::load(c_, model_directory(), {.format = Format::f32});
       ours.emplace_back("embeddings", embedder.embed_batch(c_, inputs().batch()));
     }
     const bool more = reference.tensors().size() > ours.size();
@@ -316,7 +316,7 @@ class CaseRun {
     const Json file = Json::parse_file(folder_ / "train.json");
     const TensorFiles tensors = TensorFiles::open(folder_ / "train.safetensors");
     // A model of its own: training changes the weights.
-    checkpoint_ = load_checkpoint(c_, model_directory());
+    checkpoint_ = load_checkpoint(c_, model_directory(), {.format = Format::f32});
     Model& model = *checkpoint_->model;
     model.params().make_flat(c_, 0, true);
 

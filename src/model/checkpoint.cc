@@ -5,6 +5,7 @@
 #include <map>
 
 #include "model/adapter_files.h"
+#include "simd/isa.h"
 #include "tensor/mapped.h"
 
 namespace stemma {
@@ -98,7 +99,20 @@ void write_f32(const Tensor& value, const ByteSink& write) {
   }
 }
 
+DType stored_mostly(const TensorFiles& files) {
+  std::map<DType, size_t> bytes;
+  for (const StoredTensor& tensor : files.tensors()) bytes[tensor.dtype] += tensor.bytes.size();
+  const auto most = std::ranges::max_element(bytes, {}, [](const auto& b) { return b.second; });
+  return most == bytes.end() ? DType::f32 : most->first;
+}
+
 }  // namespace
+
+Format default_format(DType stored) {
+  return stored == DType::bf16 && isa() >= Isa::kAvx512Bf16 && isa() != Isa::kAmxEmulated
+             ? Format::bf16
+             : Format::f32;
+}
 
 std::string Checkpoint::published(const Parameter& parameter) const {
   const auto name = published_name(rules, parameter.name, prefixed);
@@ -176,6 +190,8 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
   if (!options.adapter.empty())
     model.adapters().push_back(load_adapter(c, checkpoint, options.adapter));
   for (const StoredTensor& tensor : files->tensors()) release_pages(tensor.bytes);
+  checkpoint.stored = stored_mostly(*files);
+  model.set_format(options.format.value_or(default_format(checkpoint.stored)));
   return checkpoint;
 }
 

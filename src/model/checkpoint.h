@@ -23,6 +23,7 @@ struct Checkpoint {
   WeightRules rules;
   bool prefixed = true;  // base-model names carry the family's prefix
   std::unique_ptr<Model> model;
+  DType stored = DType::f32;       // what most of the weights are stored in
   std::vector<std::string> fresh;  // parameters the files did not have (only where allowed)
 
   // The published name of a parameter.
@@ -32,9 +33,15 @@ struct Checkpoint {
 struct LoadOptions {
   bool heads = true;  // false: the base model alone
   // Replaces what config.json names; head weights that the files lack then start fresh.
-  std::optional<std::string> architecture;
-  std::filesystem::path adapter;  // a directory of pip's peft, for all sequences; empty: none
+  std::optional<std::string> architecture = {};
+  // A directory of pip's peft, for all sequences; empty: none.
+  std::filesystem::path adapter = {};
+  // How the model computes; not given: default_format() of what most of its weights are stored in.
+  std::optional<Format> format = {};
 };
+
+// bf16 for weights stored as bf16, where this CPU multiplies bf16 faster than f32; else f32.
+Format default_format(DType stored);
 
 Checkpoint load_checkpoint(Ctx& c, const std::filesystem::path& directory,
                            const LoadOptions& options = {});

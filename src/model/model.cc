@@ -80,6 +80,18 @@ Residual Model::Block::operator()(Ctx& c, Pass& pass, Residual stream, KvState* 
   return stream;
 }
 
+void Model::set_format(Format format) {
+  constexpr int64_t kGroup = 32;
+  const bool quantised = format == Format::int8 || format == Format::int4;
+  for (Weight& weight : params_.weights()) {
+    // A mistake in a logit is not smoothed out by anything that follows.
+    const bool head = weight.slices().front().name.starts_with("heads.");
+    const Format own = quantised && head ? Format::bf16 : format;
+    weight.set_layout({own, own == Format::int4 ? kGroup : 0});
+  }
+  format_ = format;
+}
+
 Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
                       std::vector<Tensor>* hidden_states) const {
   check(!batch.main.ids.empty(), "[model] the batch has no tokens");

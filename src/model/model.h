@@ -29,6 +29,11 @@ class Model {
   Adapters& adapters() { return adapters_; }
   const Adapters& adapters() const { return adapters_; }
 
+  // How the matrix products store their weights and compute; f32 at first. Everything between them
+  // is f32 in any case. int8 and int4 leave the heads in bf16. While nobody uses the model.
+  void set_format(Format format);
+  Format format() const { return format_; }
+
   // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
   // in `c`, differentiable (`batch` must live as long as the tape); with a `state`, continuing the
   // sequences batch.seqs. `hidden_states` receives the embeddings and each block's output, as
@@ -62,6 +67,7 @@ class Model {
                                     const Sublayer& spec, int64_t width);
 
   ModelSpec spec_;
+  Format format_ = Format::f32;
   ParamStore params_;
   Adapters adapters_;
   EmbeddingLayer embed_;

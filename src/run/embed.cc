@@ -76,15 +76,13 @@ Embedder::DenseModule Embedder::load_dense(Ctx& c, const fs::path& directory) {
   return module;
 }
 
-Embedder Embedder::load(Ctx& c, const fs::path& directory, const fs::path& adapter) {
+Embedder Embedder::load(Ctx& c, const fs::path& directory, LoadOptions options) {
   const bool listed = fs::exists(directory / "modules.json");
   const Json modules = listed ? Json::parse_file(directory / "modules.json") : Json::array();
   fs::path transformer = directory;
   if (listed && modules.size() > 0) transformer = directory / modules.at(size_t{0}).get("path", "");
 
-  LoadOptions options;
   options.heads = false;
-  options.adapter = adapter;
   Checkpoint checkpoint = load_checkpoint(c, transformer, options);
   Embedder e(std::move(checkpoint), Tokenizer::load(transformer));
   e.width_ = e.checkpoint_.model->spec().embed.width;

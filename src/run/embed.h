@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,9 +23,8 @@ namespace stemma {
 
 class Embedder {
  public:
-  // `adapter`: a directory of pip's peft to add to the model; empty: none.
-  static Embedder load(Ctx& c, const std::filesystem::path& directory,
-                       const std::filesystem::path& adapter = {});
+  // Heads are never loaded.
+  static Embedder load(Ctx& c, const std::filesystem::path& directory, LoadOptions options = {});
 
   int width() const { return width_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }

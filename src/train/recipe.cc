@@ -37,6 +37,7 @@ std::span<const std::pair<std::string_view, Packing>> names_of(Packing) { return
 std::span<const std::pair<std::string_view, Rematerialise>> names_of(Rematerialise) {
   return kRematerialiseNames;
 }
+std::span<const std::pair<std::string_view, Format>> names_of(Format) { return kDtypeNames; }
 std::span<const std::pair<std::string_view, OptimizerKind>> names_of(OptimizerKind) {
   return kOptimizerNames;
 }

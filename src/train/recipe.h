@@ -34,6 +34,10 @@ enum class Rematerialise { none, block };
 constexpr std::array<std::pair<std::string_view, Rematerialise>, 2> kRematerialiseNames = {
     {{"none", Rematerialise::none}, {"block", Rematerialise::block}}};
 
+// What the matrix products compute in.
+constexpr std::array<std::pair<std::string_view, Format>, 2> kDtypeNames = {
+    {{"f32", Format::f32}, {"bf16", Format::bf16}}};
+
 // A model to be made from scratch, by its sizes.
 struct ModelSizes {
   std::string family;  // any of families(); empty: llama for causal, bert for masked
@@ -85,6 +89,7 @@ struct Recipe {
   int64_t batch = 16;     // sequences a step
   int64_t accumulation = 1;  // parts a step's batch is computed in; changes memory, not results
   Rematerialise rematerialise = Rematerialise::none;
+  Format dtype = Format::f32;  // of the matrix products; weights and moments stay f32
   int64_t steps = 1000;
   uint64_t seed = 0;
   double validation = 0.05;            // share of the data that is kept for evaluation
@@ -109,6 +114,7 @@ struct Recipe {
     v("batch", s.batch);
     v("accumulation", s.accumulation);
     v("rematerialise", s.rematerialise);
+    v("dtype", s.dtype);
     v("steps", s.steps);
     v("seed", s.seed);
     v("validation", s.validation);

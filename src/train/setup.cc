@@ -107,6 +107,7 @@ std::string class_for(Json config, DataObjective objective) {
 Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokenizer) {
   const fs::path path = recipe.model.path;
   LoadOptions options;
+  options.format = Format::f32;
   if (path.empty()) return empty_checkpoint(config_for(recipe, tokenizer));
   if (!fs::exists(path)) fail(Code::kNotFound, "[recipe] model: there is no ", path.string());
   if (from_scratch(recipe)) {
@@ -220,12 +221,13 @@ ParamStore& learnt(Model& model) {
 Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume) {
   Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe);
   const bool adapts = recipe.adapter.rank > 0;
-  Checkpoint checkpoint =
-      resume && !adapts ? load_checkpoint(c, *resume) : checkpoint_for(c, recipe, tokenizer);
+  Checkpoint checkpoint = resume && !adapts ? load_checkpoint(c, *resume, {.format = Format::f32})
+                                            : checkpoint_for(c, recipe, tokenizer);
   if (adapts) add_adapter(c, recipe, checkpoint, resume);
   Dataset data = Dataset::open(data_spec(recipe), tokenizer, *c.team);
   Setup setup{
       std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};
+  setup.checkpoint.model->set_format(recipe.dtype);
   check_fit(setup, recipe);
   return setup;
 }

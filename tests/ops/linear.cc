@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <thread>
 
 #include "base/rng.h"
@@ -46,6 +47,60 @@ TEST(Weight, FollowsItsSlicesAfterARefresh) {
   EXPECT_EQ(linear(f.c, x, weight).to_vector<float>(), before);
   weight.refresh(f.c);
   EXPECT_EQ(linear(f.c, x, weight).to_vector<float>(), linear(f.c, x, w, b).to_vector<float>());
+}
+
+// What follows the product gives the same bits fused, alone and under a tape.
+TEST(Weight, FusedIsUnfused) {
+  Fixture f;
+  const Tensor x = f.tensor({21, 64}, 0), a = f.tensor({48, 64}, 1), b = f.tensor({48, 64}, 2);
+  const Tensor bias = f.tensor({48}, 3);
+  Weight weight(64, {{"gate", 48, &a, &bias}, {"up", 48, &b}});
+  for (Format format : {Format::f32, Format::bf16, Format::int8, Format::int4}) {
+    weight.set_layout({format, format == Format::int4 ? 32 : 0});
+    for (const LinearThen& then : {LinearThen{.activation = Activation::gelu},
+                                   LinearThen{.activation = Activation::silu, .gated = true}}) {
+      const Tensor fused = linear(f.c, x, weight, then);
+      const std::vector<float> want = follow(f.c, linear(f.c, x, weight), then).to_vector<float>();
+      EXPECT_EQ(fused.to_vector<float>(), want) << format_name(format);
+      Tape tape;
+      tape.watch(x);
+      Ctx taped = f.c;
+      taped.tape = &tape;
+      EXPECT_EQ(linear(taped, x, weight, then).to_vector<float>(), want) << format_name(format);
+    }
+  }
+}
+
+// The gradient of x is that of the weight which the panels stand for, rounded to bf16.
+TEST(Weight, EveryFormatGivesDx) {
+  Fixture f;
+  constexpr int64_t kRows = 20, kN = 96, kK = 64;
+  const Tensor x = f.tensor({kRows, kK}, 0), w = f.tensor({kN, kK}, 1),
+               dy = f.tensor({kRows, kN}, 2);
+  for (Format format : {Format::f32, Format::bf16, Format::int8, Format::int4}) {
+    Weight weight(kK, {{"w", kN, &w}});
+    weight.set_layout({format, format == Format::int4 ? 32 : 0});
+    Tape tape;
+    tape.watch(x);
+    Ctx taped = f.c;
+    taped.tape = &tape;
+    tape.backward(f.c, linear(taped, x, weight), dy);
+    std::vector<float> stands_for(kN * kK);
+    unpack_columns(weight.forward(f.c).panels, 0, kN, stands_for.data());
+    const std::vector<float> dx = tape.grad(x).to_vector<float>();
+    const float tolerance = format == Format::f32 ? 1e-5f : 0.02f;
+    for (int64_t r = 0; r < kRows; ++r)
+      for (int64_t k = 0; k < kK; ++k) {
+        double want = 0, size = 0;
+        for (int64_t n = 0; n < kN; ++n) {
+          const double term =
+              dy.data<float>()[r * kN + n] * stands_for[static_cast<size_t>(n * kK + k)];
+          want += term, size += term * term;
+        }
+        EXPECT_NEAR(dx[static_cast<size_t>(r * kK + k)], want, tolerance * std::sqrt(size))
+            << format_name(format);
+      }
+  }
 }
 
 TEST(Weight, OnlyWantedSlicesGetAGradient) {

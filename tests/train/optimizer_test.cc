@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "base/rng.h"
+#include "ops/linear.h"
 
 namespace stemma {
 namespace {
@@ -123,6 +125,62 @@ TEST(AdamW, ThreadsDoNotMatter) {
     values[threads - 1] = f.store.values().to_vector<float>();
   }
   EXPECT_EQ(values[0], values[1]);
+}
+
+// After a step the packings are those of a weight that is packed afresh.
+TEST(AdamW, RefreshesWhatIsPacked) {
+  Team team(2);
+  Pool pool;
+  Ctx c{.team = &team, .pool = &pool};
+  ParamStore store;
+  const Parameter& matrix = store.declare("matrix", {70, 40}, Init::normal(1));
+  const Parameter& bias = store.declare("bias", {70}, Init::normal(1));
+  Weight& weight = store.declare_weight(40, {{"matrix", 70, &matrix.value, &bias.value}});
+  store.make_flat(c, 1, true);
+  const Tensor x = Tensor::from<float>(c, std::vector<float>(400, 0.5f), {10, 40});
+  for (Format format : {Format::f32, Format::bf16}) {
+    weight.set_layout({format});
+    const std::vector<float> before = linear(c, x, weight).to_vector<float>();
+    weight.transposed(c);
+    std::fill_n(store.grads().data<float>(), store.trained_elements(), 1.0f);
+    Optimizer optimizer(c, store, {});
+    optimizer.step(c, 0.1, optimizer.grad_norm(c));
+    const std::vector<float> after = linear(c, x, weight).to_vector<float>();
+    EXPECT_NE(after, before);
+    Weight fresh(40, {{"matrix", 70, &matrix.value, &bias.value}});
+    fresh.set_layout({format});
+    EXPECT_EQ(after, linear(c, x, fresh).to_vector<float>());
+    EXPECT_EQ(std::memcmp(weight.transposed(c).data.get(), fresh.transposed(c).data.get(),
+                          static_cast<size_t>(panels_bytes({format}, 70, 40))),
+              0);
+  }
+}
+
+TEST(AdamW, FrozenParametersAndBuffersStay) {
+  Team team(1);
+  Pool pool;
+  Ctx c{.team = &team, .pool = &pool};
+  ParamStore store;
+  store.declare("first", {30, 2}, Init::normal(1));
+  store.declare("frozen", {50}, Init::normal(1), Role::frozen);
+  store.declare("statistics", {20}, Init::constant(3), Role::buffer);
+  store.declare("last", {10, 4}, Init::normal(1));
+  store.make_flat(c, 1, true);
+  EXPECT_EQ(store.elements(), 170);
+  EXPECT_EQ(store.trained_elements(), 100);
+  std::vector<std::vector<float>> before;
+  for (const Parameter& p : store.all()) before.push_back(p.value.to_vector<float>());
+  std::fill_n(store.grads().data<float>(), store.trained_elements(), 1.0f);
+  Optimizer optimizer(c, store, {});
+  EXPECT_EQ(optimizer.exp_avg().elements(), 100);
+  optimizer.step(c, 0.1, optimizer.grad_norm(c));
+  for (size_t i = 0; i < before.size(); ++i) {
+    const Parameter& p = store.all()[i];
+    const std::vector<float> after = p.value.to_vector<float>();
+    EXPECT_EQ(static_cast<bool>(p.grad), p.role == Role::trained);
+    for (size_t k = 0; k < after.size(); ++k)
+      EXPECT_EQ(after[k] == before[i][k], p.role != Role::trained) << p.name;
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/team.h"
+#include "tensor/dtype.h"
 #include "tensor/pool.h"
 
 namespace stemma {
@@ -10,6 +11,12 @@ namespace stemma {
 class AdapterRows;
 class Recorder;
 class Tape;
+
+// What the inputs of matrix products, and keys and values, are narrowed to: f32 or bf16. Sums,
+// norms, softmax and the residual stream are in f32 all the same.
+struct Numerics {
+  DType dtype = DType::f32;
+};
 
 struct Ctx {
   Team* team = nullptr;
@@ -20,6 +27,7 @@ struct Ctx {
   bool rematerialise = false;
   // What adapters add to the rows of a projection; null: nothing. Set by a model for its blocks.
   const AdapterRows* adapters = nullptr;
+  Numerics num = {};
   Recorder* rec = nullptr;  // told of every op that runs; null: nobody listens
 };
 

@@ -7,38 +7,12 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/rng.h"
+#include "ops/attention_support.h"
 
 namespace stemma {
 namespace {
 
-struct Machine {
-  explicit Machine(int threads = 1) : team(threads) {}
-  Tensor random(Shape shape, uint64_t seed) {
-    std::vector<float> x(static_cast<size_t>(shape.elements()));
-    for (size_t i = 0; i < x.size(); ++i)
-      x[i] = static_cast<float>(RngKey(seed).uniform(i) * 4 - 2);
-    return Tensor::from<float>(c, x, shape);
-  }
-  Team team;
-  Pool pool;
-  Ctx c{.team = &team, .pool = &pool};
-};
-
-Tensor rows(const Tensor& t, int64_t begin, int64_t end) {
-  Shape shape = t.shape();
-  shape[0] = end - begin;
-  return t.view(shape, t.strides(), begin * t.strides()[0]);
-}
-
-testing::AssertionResult same_bits(const Tensor& a, const Tensor& b) {
-  const std::vector<float> x = a.to_vector<float>(), y = b.to_vector<float>();
-  if (x.size() != y.size()) return testing::AssertionFailure() << x.size() << " and " << y.size();
-  for (size_t i = 0; i < x.size(); ++i)
-    if (std::memcmp(&x[i], &y[i], sizeof(float)) != 0)
-      return testing::AssertionFailure() << "element " << i << ": " << x[i] << " and " << y[i];
-  return testing::AssertionSuccess();
-}
+using namespace attention_test;  // NOLINT: it is the tests' own
 
 // Every way to reach a query's row: all at once, in pieces, one at a time.
 TEST(Attention, DecodingGivesTheBitsOfPrefill) {

@@ -8,67 +8,13 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/rng.h"
-#include "ops/attention/attention.h"
 #include "ops/attention/pages.h"
+#include "ops/attention_support.h"
 
 namespace stemma {
 namespace {
 
-struct Machine {
-  explicit Machine(int threads = 1) : team(threads) {}
-  Tensor random(Shape shape, uint64_t seed) {
-    std::vector<float> x(static_cast<size_t>(shape.elements()));
-    for (size_t i = 0; i < x.size(); ++i)
-      x[i] = static_cast<float>(RngKey(seed).uniform(i) * 4 - 2);
-    return Tensor::from<float>(c, x, shape);
-  }
-  Team team;
-  Pool pool;
-  Ctx c{.team = &team, .pool = &pool};
-};
-
-Tensor rows(const Tensor& t, int64_t begin, int64_t end) {
-  Shape shape = t.shape();
-  shape[0] = end - begin;
-  return t.view(shape, t.strides(), begin * t.strides()[0]);
-}
-
-// A sequence's pages, kept as a store would.
-class Pages {
- public:
-  Pages(Ctx& c, const KvLayout& layout) : c_(c), layout_(layout) {}
-  void append(const Tensor& k, const Tensor& v) {
-    for (int64_t done = 0; done < k.extent(0);) {
-      const int64_t row = length_ % KvLayout::kTokens;
-      if (row == 0) {
-        pages_.push_back(c_.pool->allocate(static_cast<size_t>(layout_.bytes())));
-        std::memset(pages_.back().get(), 0xff, static_cast<size_t>(layout_.bytes()));  // NaN
-      }
-      const int64_t n = std::min(k.extent(0) - done, KvLayout::kTokens - row);
-      const int64_t k_stride = k.strides()[0], v_stride = v.strides()[0];
-      stemma::append(layout_, pages_.back().get(), row, n,
-                     {k.data<float>() + done * k_stride, k_stride,
-                      v.data<float>() + done * v_stride, v_stride});
-      done += n;
-      length_ += n;
-    }
-  }
-  KvPages from(int64_t first_page) const {
-    KvPages out{.pages = {}, .first_page = first_page};
-    for (size_t i = static_cast<size_t>(first_page); i < pages_.size(); ++i)
-      out.pages.push_back(pages_[i].get());
-    return out;
-  }
-  const std::byte* page(size_t i) const { return pages_[i].get(); }
-  int64_t length() const { return length_; }
-
- private:
-  Ctx& c_;
-  KvLayout layout_;
-  std::vector<Buffer> pages_;
-  int64_t length_ = 0;
-};
+using namespace attention_test;  // NOLINT: it is the tests' own
 
 float stored(DType dtype, float x) { return dtype == DType::f32 ? x : widen_bf16(narrow_bf16(x)); }
 

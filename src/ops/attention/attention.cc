@@ -20,10 +20,15 @@ bool any_pair(const AttentionCall& p) {
 
 // ---- The tiled kernels.
 
-const char* tiled_why_not(const AttentionCall& p) {
-  if (p.q.dtype() != DType::f32) return "it computes in F32";
-  if (p.pages && p.pages->layout.dtype != DType::f32) return "the pages are not in F32";
+const char* why_not_tiled(const AttentionCall& p) {
+  if (p.q.dtype() != DType::f32) return "its operands are F32";
   return tiled::BiasLines::why_not(p);
+}
+const char* why_not_f32(const AttentionCall& p) {
+  return p.dtype != DType::f32 ? "the call's products are not in F32" : why_not_tiled(p);
+}
+const char* why_not_bf16(const AttentionCall& p) {
+  return p.dtype != DType::bf16 ? "the call's products are not in BF16" : why_not_tiled(p);
 }
 
 tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
@@ -36,7 +41,7 @@ tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
       .q_stride = p.q.strides()[0],
       .scale = static_cast<float>(p.scale()),
       .cap = p.plan.softcap,
-      .dtype = p.pages ? p.pages->layout.dtype : DType::f32,
+      .dtype = p.dtype,
       .mask = &p.plan.mask,
       .distance_bias = lines.distance(),
       .key_bias = lines.key(),
@@ -131,12 +136,13 @@ const Op<AttentionCall> kAttention{
      .results = {&AttentionCall::out, &AttentionCall::lse},
      .kept = {&AttentionCall::out},
      .define = define_attention,
-     .forward = {{"tiled", forward, tiled_why_not}},
-     .backward = {{"tiled", backward, tiled_why_not}},
+     .forward = {{"tiled-bf16", forward, why_not_bf16}, {"tiled-f32", forward, why_not_f32}},
+     .backward = {{"tiled-bf16", backward, why_not_bf16}, {"tiled-f32", backward, why_not_f32}},
      .cases = attention_cases,
      .traits = {.takes_strides = true}}};
 
 AttentionCall run(Ctx& c, AttentionCall p) {
+  p.dtype = p.pages ? p.pages->layout.dtype : c.num.dtype;
   p.sink = p.plan.sink;
   Tensor* const members[] = {&p.bias0, &p.bias1, &p.bias2};
   check(p.plan.bias.size() <= 3, "[attention] ", p.plan.bias.size(), " biases; three at most");

@@ -7,6 +7,8 @@
 // 0. A row of `out` depends on its own query and keys alone, bitwise: not on batch-mates, on how
 // many queries come with it (decoding gives what prefill gives), on threads, or (in f32) on the CPU
 // level. Gradients reach q, k, v, every bias and the sink, also through log-sum-exp.
+// q, k and v are f32 (or f64, for the definition). With Numerics::dtype bf16, or from bf16 pages,
+// all products narrow their operands to bf16 and sum in f32, in both directions; softmax is in f32.
 // Rows of q, k and v may lie apart, as slices of one fused projection do: nothing is copied.
 // Errors: shapes, offsets, masks or biases that do not fit.
 // Sources: Vaswani et al. 2017; Milakov, Gimelshein 2018 (online softmax); Dao 2023

@@ -329,7 +329,7 @@ void run_all(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
 
 void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
               const SharedGradients& shared) {
-  run_all<F32>(c, p, gradients, shared);
+  with_format(p.dtype, [&](auto format) { run_all<decltype(format)>(c, p, gradients, shared); });
 }
 
 }  // namespace stemma::tiled

@@ -11,6 +11,7 @@ struct AttentionCall {
   AttentionPlan plan;
   const PagedKv* pages = nullptr;
   bool with_lse = false;
+  DType dtype = DType::f32;  // that keys, values and probabilities are multiplied in
   Tensor sink = {}, bias0 = {}, bias1 = {}, bias2 = {};  // what the plan holds
   Tensor out = {}, lse = {};
   Tensor total = {};  // [Tq,H]: lse to base 2, for the backward kernels

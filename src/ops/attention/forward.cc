@@ -189,7 +189,7 @@ void run_all(Ctx& c, const Problem& p) {
 
 void forward(Ctx& c, const Problem& p) {
   const CallPages pages(c, p);
-  run_all<F32>(c, pages.with_pages(p));
+  with_format(p.dtype, [&](auto format) { run_all<decltype(format)>(c, pages.with_pages(p)); });
 }
 
 }  // namespace stemma::tiled

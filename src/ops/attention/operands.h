@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "gemm/bf16.h"
 #include "gemm/f32.h"
 #include "ops/attention/tiled.h"
 
@@ -58,6 +59,35 @@ struct F32 {
                   panel, columns, out, out_stride);
   }
 };
+
+struct Bf16 {
+  using Element = uint16_t;
+  static constexpr DType kDType = DType::bf16;
+  static constexpr int64_t kDepth = bf16::kDepth;
+  static constexpr int64_t row_bytes(int64_t rows) { return bf16::row_bytes(rows); }
+  static constexpr int64_t panel_elements(int64_t depth) { return bf16::panel_elements(depth); }
+  static void pack_rows(const MatrixRef& a, int64_t rows, int64_t k0, int64_t depth,
+                        std::byte* out) {
+    bf16::pack_rows(a, 0, rows, k0, depth, out);
+  }
+  static void pack_panel(const MatrixRef& b, int64_t depth, int64_t column, int64_t columns,
+                         uint16_t* out) {
+    bf16::pack_panel(b, 0, depth, column, columns, out);
+  }
+  static void multiply(const std::byte* rows, bool transposed, int64_t m, int64_t depth,
+                       bool from_out, const uint16_t* panel, int64_t columns, float* out,
+                       int64_t out_stride) {
+    bf16::multiply(
+        {.rows = rows, .transposed = transposed, .m = m, .depth = depth, .from_out = from_out},
+        panel, columns, out, out_stride);
+  }
+};
+
+// Calls fn with the format of `dtype`.
+template <class Fn>
+void with_format(DType dtype, Fn&& fn) {
+  dtype == DType::bf16 ? fn(Bf16()) : fn(F32());
+}
 
 // ---- Operands and products in format F.
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "gemm/bf16.h"
 #include "gemm/f32.h"
 
 namespace stemma {
@@ -22,6 +23,16 @@ struct Form {
   int64_t size() const { return wide ? 4 : 2; }
   int64_t at(int64_t k, int64_t j) const {
     return wide ? k * kColumns + j : k / 2 * (2 * kColumns) + 2 * j + k % 2;
+  }
+  void put(std::byte* panel, int64_t k, int64_t j, float x) const {
+    if (wide)
+      reinterpret_cast<float*>(panel)[at(k, j)] = x;
+    else
+      reinterpret_cast<uint16_t*>(panel)[at(k, j)] = narrow_bf16(x);
+  }
+  float get(const std::byte* panel, int64_t k, int64_t j) const {
+    return wide ? reinterpret_cast<const float*>(panel)[at(k, j)]
+                : widen_bf16(reinterpret_cast<const uint16_t*>(panel)[at(k, j)]);
   }
   bool wide;  // f32
   int64_t key_depth;
@@ -45,18 +56,15 @@ void append_keys(const Form& form, std::byte* head, int64_t d, int64_t row, int6
     const int64_t key = row + done, panel = key / kColumns, column = key % kColumns;
     const int64_t n = std::min(rows - done, kColumns - column);
     std::byte* to = head + panel * form.key_depth * kColumns * form.size();
+    const MatrixRef keys{from + done * stride, stride, true};
     const float* x = from + done * stride;
-    if (form.wide && column == 0 && n > 1) {
-      f32::pack_panel({x, stride, true}, 0, d, 0, n, reinterpret_cast<float*>(to));
-    } else if (form.wide) {
-      for (int64_t k = 0; k < d; ++k)
-        for (int64_t j = 0; j < n; ++j)
-          reinterpret_cast<float*>(to)[k * kColumns + column + j] = x[j * stride + k];
-    } else {
+    if (form.wide && column == 0 && n > 1)
+      f32::pack_panel(keys, 0, d, 0, n, reinterpret_cast<float*>(to));
+    else if (!form.wide && column == 0)
+      bf16::pack_panel(keys, 0, d, 0, n, reinterpret_cast<uint16_t*>(to));
+    else
       for (int64_t j = 0; j < n; ++j)
-        for (int64_t k = 0; k < d; ++k)
-          reinterpret_cast<uint16_t*>(to)[form.at(k, column + j)] = narrow_bf16(x[j * stride + k]);
-    }
+        for (int64_t k = 0; k < d; ++k) form.put(to, k, column + j, x[j * stride + k]);
     done += n;
   }
 }
@@ -66,15 +74,16 @@ void append_values(const Form& form, std::byte* head, int64_t dv, int64_t row, i
                    const float* from, int64_t stride) {
   for (int64_t j = 0; j < dv; j += kColumns) {
     const int64_t columns = std::min(kColumns, dv - j);
-    std::byte* to = head + j * kTokens * form.size();
-    for (int64_t r = 0; r < rows; ++r) {
-      const float* x = from + r * stride + j;
-      if (form.wide)
-        std::copy_n(x, columns, reinterpret_cast<float*>(to) + form.at(row + r, 0));
-      else
-        for (int64_t i = 0; i < columns; ++i)
-          reinterpret_cast<uint16_t*>(to)[form.at(row + r, i)] = narrow_bf16(x[i]);
-    }
+    std::byte* panel = head + j * kTokens * form.size();
+    std::byte* to = panel + form.at(row, 0) * form.size();
+    const MatrixRef values{from + j, stride};
+    if (form.wide)
+      f32::pack_panel(values, 0, rows, 0, columns, reinterpret_cast<float*>(to));
+    else if (row % bf16::kUnit == 0)
+      bf16::pack_panel(values, 0, rows, 0, columns, reinterpret_cast<uint16_t*>(to));
+    else
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t i = 0; i < columns; ++i) form.put(panel, row + r, i, from[r * stride + j + i]);
   }
 }
 
@@ -85,11 +94,6 @@ void write_rows(const KvLayout& l, std::byte* page, int64_t row, int64_t rows, c
     append_keys(form, head, l.d, row, rows, from.k + h * l.d, from.k_stride);
     append_values(form, head + l.key_bytes(), l.dv, row, rows, from.v + h * l.dv, from.v_stride);
   }
-}
-
-float element(const Form& form, const std::byte* panel, int64_t k, int64_t j) {
-  return form.wide ? reinterpret_cast<const float*>(panel)[form.at(k, j)]
-                   : widen_bf16(reinterpret_cast<const uint16_t*>(panel)[form.at(k, j)]);
 }
 
 }  // namespace
@@ -109,18 +113,6 @@ void append(const KvLayout& l, std::byte* page, int64_t row, int64_t rows, const
 
 void pack_block(const KvLayout& l, std::byte* page, int64_t rows, const KvRows& from) {
   check_rows(l, 0, rows);
-  const Form form(l);
-  // What lies past the last column, or past the last row of a pair, is multiplied.
-  if (!form.wide || l.dv % kColumns != 0) {
-    const int64_t touched = form.wide ? rows : round_up(rows);
-    for (int64_t h = 0; h < l.kv_heads; ++h)
-      for (int64_t j = 0; j < round_up(l.dv); j += kColumns)
-        std::memset(page + h * l.head_bytes() + l.key_bytes() + j * kTokens * form.size(), 0,
-                    static_cast<size_t>(touched * kColumns * form.size()));
-    if (!form.wide)
-      for (int64_t h = 0; h < l.kv_heads; ++h)
-        std::memset(page + h * l.head_bytes(), 0, static_cast<size_t>(l.key_bytes()));
-  }
   write_rows(l, page, 0, rows, from);
 }
 
@@ -131,10 +123,10 @@ void read(const KvLayout& l, const std::byte* page, int64_t row, int64_t rows, f
     for (int64_t h = 0; h < l.kv_heads; ++h) {
       const std::byte* keys = page + h * l.head_bytes();
       const std::byte* key_panel = keys + r / kColumns * form.key_depth * kColumns * form.size();
-      for (int64_t i = 0; i < l.d; ++i) *k++ = element(form, key_panel, i, r % kColumns);
+      for (int64_t i = 0; i < l.d; ++i) *k++ = form.get(key_panel, i, r % kColumns);
       for (int64_t j = 0; j < l.dv; ++j)
-        *v++ = element(form, keys + l.key_bytes() + j / kColumns * kColumns * kTokens * form.size(),
-                       r, j % kColumns);
+        *v++ = form.get(keys + l.key_bytes() + j / kColumns * kColumns * kTokens * form.size(), r,
+                        j % kColumns);
     }
 }
 

@@ -68,6 +68,34 @@ void shrink_to(const Running& running, int64_t row, float by) {
     hn::StoreU(hn::Mul(hn::LoadU(d, sum + j), v), d, sum + j);
 }
 
+// A row's scores to probabilities, added to its sum. kWhole: there are kKeys of them.
+template <bool kWhole>
+HWY_INLINE void probabilities(int64_t columns, V base, float* HWY_RESTRICT s,
+                              float* HWY_RESTRICT sum) {
+  const D d;
+  const int64_t n = kWhole ? kKeys : columns;
+  for (int64_t part = 0; part < kParts; part += kLanes) {
+    V total = hn::Zero(d);
+#pragma GCC unroll 4
+    for (int64_t j = part; j < n; j += kParts) {
+      const V p = exp2_softmax(hn::Sub(hn::LoadU(d, s + j), base));
+      hn::StoreU(p, d, s + j);
+      total = hn::Add(total, p);
+    }
+    hn::StoreU(hn::Add(hn::LoadU(d, sum + part), total), d, sum + part);
+  }
+}
+
+template <bool kWhole>
+HWY_INLINE V largest(int64_t columns, const float* s) {
+  const D d;
+  const int64_t n = kWhole ? kKeys : columns;
+  V most = hn::LoadU(d, s);
+#pragma GCC unroll 4
+  for (int64_t j = kLanes; j < n; j += kLanes) most = hn::Max(most, hn::LoadU(d, s + j));
+  return most;
+}
+
 void softmax(const Terms& terms, int64_t rows, int64_t columns, float* scores,
              const Running& running) {
   const D d;
@@ -79,7 +107,7 @@ void softmax(const Terms& terms, int64_t rows, int64_t columns, float* scores,
     float* s = scores + r * kKeys;
     V most = lowest;
     if (plain) {
-      for (int64_t j = 0; j < columns; j += kLanes) most = hn::Max(most, hn::LoadU(d, s + j));
+      most = columns == kKeys ? largest<true>(columns, s) : largest<false>(columns, s);
     } else {
       const V cap = hn::Set(d, terms.cap);
       for (int64_t j = 0; j < columns; j += kLanes) {
@@ -102,15 +130,10 @@ void softmax(const Terms& terms, int64_t rows, int64_t columns, float* scores,
     }
     // ... and is measured from 0: exp(-inf - 0) is 0, and not NaN.
     const V base = hn::Set(d, top[r] > -HUGE_VALF ? top[r] : 0.0f);
-    for (int64_t part = 0; part < kParts; part += kLanes) {
-      V total = hn::Zero(d);
-      for (int64_t j = part; j < columns; j += kParts) {
-        const V p = exp2_softmax(hn::Sub(hn::LoadU(d, s + j), base));
-        hn::StoreU(p, d, s + j);
-        total = hn::Add(total, p);
-      }
-      hn::StoreU(hn::Add(hn::LoadU(d, sum + part), total), d, sum + part);
-    }
+    if (columns == kKeys)
+      probabilities<true>(columns, base, s, sum);
+    else
+      probabilities<false>(columns, base, s, sum);
   }
 }
 

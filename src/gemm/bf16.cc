@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "gemm/format.h"
+#include "simd/isa.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gemm/bf16.cc"
@@ -162,7 +163,8 @@ const FormatOps kBf16Ops = {
     .name = "bf16",
     .unit = bf16::kUnit,
     .depth = bf16::kDepth,
-    .element_bytes = 4,
+    .block_rows = [] { return uses_tiles() ? kBlockRows : f32::kBlockRows; },
+    .element_bytes = 2,
     .panel_bytes = [](const Layout&, int64_t k) { return bf16::panel_elements(k) * 2; },
     .panel_offset = [](const Layout&, int64_t k) { return k * Panels::kColumns * 2; },
     .row_bytes = bf16::row_bytes,

@@ -16,7 +16,7 @@
 namespace stemma::bf16 {
 
 // k is cut at multiples of kUnit, into stretches of at most kDepth.
-constexpr int64_t kUnit = 32, kDepth = 512;
+constexpr int64_t kUnit = 32, kDepth = 256;
 constexpr int64_t round_up(int64_t k) { return (k + kUnit - 1) / kUnit * kUnit; }
 // The most bytes that pack_rows writes for so many rows, whatever the level.
 constexpr int64_t row_bytes(int64_t rows) {

@@ -208,6 +208,7 @@ const FormatOps kF32Ops = {
     .name = "f32",
     .unit = 8,
     .depth = f32::kDepth,
+    .block_rows = [] { return f32::kBlockRows; },
     .element_bytes = 4,
     .panel_bytes = [](const Layout&, int64_t k) { return k * kPanelBytes; },
     .panel_offset = [](const Layout&, int64_t k) { return k * kPanelBytes; },

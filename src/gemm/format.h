@@ -18,7 +18,7 @@ struct Operand {
 };
 
 // The most rows of a Product.
-constexpr int64_t kBlockRows = 192;
+constexpr int64_t kBlockRows = 256;
 
 struct Product {
   const std::byte* rows;
@@ -32,6 +32,8 @@ struct FormatOps {
   // k is cut at multiples of `unit` (of the group, where that is more), into stretches of at most
   // `depth`.
   int64_t unit, depth;
+  // The most rows of A that a task packs, at most kBlockRows.
+  int64_t (*block_rows)();
   int64_t element_bytes;  // of a packed element of A, about
   int64_t (*panel_bytes)(const Layout& layout, int64_t k);
   // Where the stretch from k on begins.

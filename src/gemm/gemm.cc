@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "gemm/epilogue.h"
 #include "gemm/format.h"
+#include "simd/isa.h"
 
 namespace stemma {
 namespace {
@@ -36,8 +37,9 @@ struct Cut {
 int64_t panels_per_task(int64_t rows, int64_t row_blocks, int64_t k, int64_t panels) {
   const int64_t worth = ceil_div(kTaskWork, std::max<int64_t>(1, rows * k * kColumns));
   if (rows < 8) return std::max<int64_t>(worth, 4);
-  // Each task packs its rows anew: a wide run of panels, as long as some sixteen tasks are left.
-  return std::max(worth, std::clamp<int64_t>(row_blocks * panels / 16, 6, 48));
+  // Each task packs its rows anew: a wide run of panels, as long as some sixteen tasks are left;
+  // wider for tiles, which multiply faster than rows are packed.
+  return std::max(worth, std::clamp<int64_t>(row_blocks * panels / 16, uses_tiles() ? 24 : 6, 96));
 }
 
 struct Problem {
@@ -55,7 +57,7 @@ struct Problem {
 // How a problem is cut.
 struct Cuts {
   explicit Cuts(const Problem& p)
-      : rows(p.m, kBlockRows, 48),
+      : rows(p.m, p.format.block_rows(), 48),
         depth(p.k, p.format.depth, std::max(p.format.unit, p.layout.group)),
         half(p.epilogue.gated ? p.n / 2 : 0),
         // The halves of a gated product are finished panel by panel where both begin with one.
@@ -362,7 +364,7 @@ void gemm(Ctx& c, int64_t m, int64_t n, int64_t k, const MatrixRef& a, const Mat
   if (m == 0 || n == 0) return;
   const Layout layout{format};
   // Several blocks of rows share the panels: pack them once.
-  if (m > kBlockRows || ops_of(format).quantised)
+  if (m > ops_of(format).block_rows() || ops_of(format).quantised)
     return gemm(c, m, a, pack_panels(c, b, k, n, layout), epilogue, out, out_stride);
   run(c, m, n, k, a, nullptr, b, layout, epilogue, out, out_stride);
 }

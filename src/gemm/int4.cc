@@ -10,8 +10,11 @@
 
 #include "base/error.h"
 #include "gemm/bytes.h"
+#include "gemm/f32.h"
 #include "gemm/format.h"
 #include "gemm/quantise.h"
+#include "simd/dot.h"
+#include "simd/isa.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gemm/int4.cc"
@@ -168,8 +171,72 @@ void pack_rows(const Layout& layout, const Operand& a, int64_t row, int64_t rows
   }
 }
 
+#if defined(STEMMA_HAS_DOT)
+}  // namespace
+}  // namespace stemma
+STEMMA_BEFORE_DOT
+namespace stemma {
+namespace {
+
+// Few rows, which lie in one tile: numbers go from memory to registers, once
+// for each row.
+void multiply_few(const Layout& layout, const Product& p, const std::byte* stretch, int64_t columns,
+                  float* sums, int64_t stride) {
+  const RowGroup size(p.m, layout.group);
+  const uint32_t mask = columns < 32 ? (1u << columns) - 1 : ~0u;
+  const auto left = static_cast<__mmask16>(mask), right = static_cast<__mmask16>(mask >> 16);
+  const __m512i low = _mm512_set1_epi8(15);
+  for (int64_t r = 0; r < p.m; ++r, sums += stride) {
+    __m512 y0 = _mm512_setzero_ps(), y1 = y0;
+    if (p.from_out)
+      y0 = _mm512_maskz_loadu_ps(left, sums), y1 = _mm512_maskz_loadu_ps(right, sums + 16);
+    const std::byte *group = stretch, *rows = p.rows;
+    for (int64_t k = 0; k < p.depth; k += layout.group) {
+      const uint32_t* a = reinterpret_cast<const uint32_t*>(rows) + r * words::kStep;
+      const auto* scales = reinterpret_cast<const float*>(rows + size.numbers);
+      const auto* row_sums = reinterpret_cast<const int32_t*>(rows + size.numbers + size.scales);
+      __m512i x0 = _mm512_set1_epi32(-8 * row_sums[r]), x1 = x0;
+      for (int64_t w = 0; w < layout.group / 4; w += 2) {
+        const uint32_t* pair =
+            a + w / words::kStep * words::tile_rows() * words::kStep + w % words::kStep;
+        const __m512i even = _mm512_set1_epi32(static_cast<int>(pair[0]));
+        const __m512i odd = _mm512_set1_epi32(static_cast<int>(pair[1]));
+        const __m512i n0 = _mm512_loadu_si512(group + w * 64);
+        const __m512i n1 = _mm512_loadu_si512(group + w * 64 + 64);
+        x0 = dot_u8s8(x0, _mm512_and_si512(n0, low), even);
+        x1 = dot_u8s8(x1, _mm512_and_si512(n1, low), even);
+        x0 = dot_u8s8(x0, _mm512_and_si512(_mm512_srli_epi16(n0, 4), low), odd);
+        x1 = dot_u8s8(x1, _mm512_and_si512(_mm512_srli_epi16(n1, 4), low), odd);
+      }
+      const __m512 scale = _mm512_set1_ps(scales[r]);
+      const auto* column_scales = reinterpret_cast<const __m256i*>(group + number_bytes(layout));
+      const __m512 s0 = _mm512_cvtph_ps(_mm256_loadu_si256(column_scales));
+      const __m512 s1 = _mm512_cvtph_ps(_mm256_loadu_si256(column_scales + 1));
+      y0 = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x0), scale), s0, y0);
+      y1 = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x1), scale), s1, y1);
+      group += group_bytes(layout), rows += size.total();
+    }
+    _mm512_mask_storeu_ps(sums, left, y0);
+    _mm512_mask_storeu_ps(sums + 16, right, y1);
+  }
+}
+
+}  // namespace
+}  // namespace stemma
+STEMMA_AFTER_DOT
+namespace stemma {
+namespace {
+
+// Beyond it, splitting a group once for all rows pays.
+constexpr int64_t kFewRows = 4;
+#endif
+
 void multiply(const Layout& layout, const Product& p, const std::byte* stretch, int64_t columns,
               float* sums, int64_t stride) {
+#if defined(STEMMA_HAS_DOT)
+  if (p.m <= kFewRows && (isa() == Isa::kAvx512Bf16 || isa() == Isa::kAmx))
+    return multiply_few(layout, p, stretch, columns, sums, stride);
+#endif
   const RowGroup size(p.m, layout.group);
   alignas(64) uint8_t numbers[kLargestGroup * kColumns] = {};
   alignas(64) int32_t exact[kBlockRows * kColumns];
@@ -196,6 +263,7 @@ const FormatOps kInt4Ops = {
     .name = "int4",
     .unit = kSmallestGroup,
     .depth = kDepth,
+    .block_rows = [] { return f32::kBlockRows; },
     .element_bytes = 1,
     .panel_bytes = [](const Layout& l, int64_t k) { return groups_of(l, k) * group_bytes(l); },
     .panel_offset = [](const Layout& l, int64_t k) { return k / l.group * group_bytes(l); },

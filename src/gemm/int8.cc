@@ -6,8 +6,10 @@
 
 #include "base/error.h"
 #include "gemm/bytes.h"
+#include "gemm/f32.h"
 #include "gemm/format.h"
 #include "gemm/quantise.h"
+#include "simd/isa.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "gemm/int8.cc"
@@ -112,6 +114,7 @@ const FormatOps kInt8Ops = {
     .name = "int8",
     .unit = bytes::kUnit,
     .depth = kDepth,
+    .block_rows = [] { return uses_tiles() ? kBlockRows : f32::kBlockRows; },
     .element_bytes = 1,
     .panel_bytes = [](const Layout&,
                       int64_t k) { return body_bytes(k) + static_cast<int64_t>(sizeof(Tail)); },

@@ -150,6 +150,13 @@ void CaseInputs::unpad() {
   }
 }
 
+Checkpoint load_case_model(Ctx& c, const fs::path& folder) {
+  const fs::path adapter = folder / "adapter";
+  return load_checkpoint(
+      c, folder / "model",
+      {.adapter = fs::exists(adapter) ? adapter : fs::path(), .format = Format::f32});
+}
+
 std::vector<fs::path> find_cases(const fs::path& folder) {
   if (!fs::exists(folder)) fail(Code::kNotFound, "[verify] there is no folder ", folder.string());
   if (fs::exists(folder / "case.json")) return {folder};

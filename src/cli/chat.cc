@@ -127,15 +127,17 @@ struct Chat {
       interrupted = false;
       Generated reply;
       const Scheduler::Id request =
-          scheduler.submit({prompt, g,
-                            [&](int32_t, std::string_view text) {
-                              if (!session.json) {
-                                std::fwrite(text.data(), 1, text.size(), stdout);
-                                std::fflush(stdout);
-                              }
-                              return !interrupted;
-                            },
-                            [&](Generated done) { reply = std::move(done); }});
+          scheduler.submit({.prompt = prompt,
+                            .options = g,
+                            .on_token =
+                                [&](int32_t, std::string_view text) {
+                                  if (!session.json) {
+                                    std::fwrite(text.data(), 1, text.size(), stdout);
+                                    std::fflush(stdout);
+                                  }
+                                  return !interrupted;
+                                },
+                            .on_done = [&](Generated done) { reply = std::move(done); }});
       while (scheduler.step())
         if (interrupted) scheduler.cancel(request);
       check(reply.error.empty(), reply.error);

@@ -68,7 +68,10 @@ Generated generate(Ctx& c, const Model& model, const Ints& prompt, const Generat
   if (options.num_beams > 1) return best_of_beams(c, model, prompt, options, tokenizer);
   Scheduler scheduler(c, model, tokenizer);
   Generated out;
-  scheduler.submit({prompt, options, on_token, [&](Generated done) { out = std::move(done); }});
+  scheduler.submit(
+      {.prompt = prompt, .options = options, .on_token = on_token, .on_done = [&](Generated done) {
+         out = std::move(done);
+       }});
   scheduler.run();
   check(out.error.empty(), out.error);
   return out;
@@ -90,8 +93,9 @@ std::vector<Generated> generate(Ctx& c, const Model& model, std::span<const Ints
     if (options.num_beams > 1)
       done(i, best_of_beams(c, model, prompts[i], options, tokenizer));
     else
-      scheduler.submit(
-          {prompts[i], options, {}, [&done, i](Generated result) { done(i, std::move(result)); }});
+      scheduler.submit({.prompt = prompts[i],
+                        .options = options,
+                        .on_done = [&done, i](Generated result) { done(i, std::move(result)); }});
   scheduler.run();
   return out;
 }

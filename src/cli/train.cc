@@ -99,6 +99,7 @@ Json plan_json(const Trainer& trainer) {
   const Dataset& data = trainer.setup().data;
   return Json::object({
       {"parameters", plan.parameters},
+      {"learnt", plan.learnt},
       {"vocabulary", trainer.setup().tokenizer.vocab_size()},
       {"data_tokens", data.tokens()},
       {"documents", data.documents()},
@@ -160,6 +161,10 @@ struct Train {
     if (!complete)
       session.notice(cat("stopped after step ", trainer.state().step, "; go on with: stemma train ",
                          recipe, override_text(), " --resume"));
+    const int64_t peak = trainer.peak_memory(), planned = trainer.plan().memory();
+    if (session.json)
+      session.emit(Json::object({{"peak_memory", peak}, {"planned_memory", planned}}));
+    session.print(cat("memory: ", bytes(peak), " at the highest, ", bytes(planned), " planned"));
     session.print(cat("model: ", checkpoint_path(out, trainer.state().step).string()));
     session.print(cat("loss curve: ", out, "/loss.svg"));
     return 0;
@@ -179,7 +184,8 @@ struct Train {
     const auto say = [&](const std::string& line) { session.notice(line); };
     if (trainer.resumed_from()) say("resuming from " + trainer.resumed_from()->string());
     say(cat("model   ", setup.checkpoint.config.get("model_type", ""), ", ", count(p.parameters),
-            " parameters, vocabulary of ", setup.tokenizer.vocab_size()));
+            " parameters", p.learnt < p.parameters ? cat(" (", count(p.learnt), " learnt)") : "",
+            ", vocabulary of ", setup.tokenizer.vocab_size()));
     say(cat("data    ", count(setup.data.tokens()), " tokens in ", setup.data.documents(),
             " documents; ", setup.data.sequences(), " sequences to learn from, ",
             setup.data.validation_sequences(), " for validation"));

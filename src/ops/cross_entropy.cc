@@ -135,13 +135,10 @@ void define(Ctx& c, LinearCrossEntropy& p) {
   p.nll = cross_entropy(c, linear(c, p.hidden, *p.w), p.labels);
 }
 
-// Rows of logits in memory at once: 32 MB of them, but enough for an efficient product.
-int64_t rows_at_once(int64_t vocab) { return std::max<int64_t>(256, (1 << 23) / vocab); }
-
 // fn(first, rows) for each chunk of the counted rows, `first` being its place among them.
 template <class F>
 void each_chunk(const LinearCrossEntropy& p, F fn) {
-  const int64_t n = p.counted.elements(), step = rows_at_once(p.w->rows());
+  const int64_t n = p.counted.elements(), step = linear_cross_entropy_rows(p.w->rows());
   for (int64_t first = 0; first < n; first += step)
     fn(first, p.counted.view({std::min(step, n - first)}, {1}, first));
 }
@@ -263,6 +260,10 @@ Tensor cross_entropy(Ctx& c, const Tensor& logits, const Tensor& labels) {
         logits.shape().to_string(), "; they must be [T,V], V > 0");
   const Tensor dense = checked_labels(c, labels, logits.extent(0), logits.extent(1));
   return kCrossEntropy(c, {.logits = logits, .labels = dense}).nll;
+}
+
+int64_t linear_cross_entropy_rows(int64_t vocab) {
+  return std::max<int64_t>(256, (1 << 23) / vocab);
 }
 
 Tensor linear_cross_entropy(Ctx& c, const Tensor& hidden, const Weight& w, const Tensor& labels) {

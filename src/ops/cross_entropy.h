@@ -15,5 +15,7 @@ Tensor cross_entropy(Ctx& c, const Tensor& logits, const Tensor& labels);
 // labels [T] i32 -> [T]. Rows that are not counted cost nothing. `w` must live as long as the tape
 // that records the call.
 Tensor linear_cross_entropy(Ctx& c, const Tensor& hidden, const Weight& w, const Tensor& labels);
+// How many rows of logits it holds at once: 32 MB of them, but enough for an efficient product.
+int64_t linear_cross_entropy_rows(int64_t vocab);
 
 }  // namespace stemma

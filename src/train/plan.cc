@@ -7,21 +7,15 @@
 #include "gemm/gemm.h"
 #include "model/cost.h"
 #include "simd/probe.h"
+#include "train/activations.h"
 
 namespace stemma {
 namespace {
 
-// Floats a token leaves behind for the backward pass in one block: inputs of its products, norms,
-// rotation and attention.
-double kept_floats(const BlockSpec& block, double width) {
-  const auto& a = std::get<Attention>(block.mixer);
-  const double q = a.heads * a.head_size, kv = a.kv_heads * a.head_size;
-  const double inner = std::visit(
-      [](const auto& f) {
-        return (std::is_same_v<std::decay_t<decltype(f)>, Glu> ? 3.0 : 2.0) * f.inner;
-      },
-      block.ffn);
-  return 6 * width + 3 * q + 3 * kv + inner;
+// The packings of a weight, of W^T and of W.
+int64_t packed_bytes(const Weight& w) {
+  return Pool::footprint(panels_bytes(w.layout(), w.width(), w.rows())) +
+         Pool::footprint(panels_bytes(w.layout(), w.rows(), w.width()));
 }
 
 // Operations a second of the model's largest product, at the size that training gives it.
@@ -49,30 +43,22 @@ double training_flops(const Model& model, const TokenBatch& batch) {
 
 Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {
   const ModelSpec& spec = model.spec();
-  const double width = spec.embed.width;
   Plan plan;
   plan.parameters = model.params().elements();
   plan.tokens_per_step = recipe.batch * recipe.length;
   plan.steps = std::max<int64_t>(0, recipe.steps - steps_done);
-  plan.weights = plan.gradients = 4 * plan.parameters;
-  plan.moments = 8 * plan.parameters;
-  plan.checkpoint = plan.weights + plan.moments;
-  const ProductWeights weights = product_weights(model);
-  plan.packed = static_cast<int64_t>(8 * (weights.body + weights.head));
-
-  const auto part_rows = static_cast<double>((recipe.batch + recipe.accumulation - 1) /
-                                             recipe.accumulation * recipe.length);
-  double floats = 2 * width;  // embeddings and the last hidden states
-  double largest = 0;
+  const bool adapts = !model.adapters().empty();
+  plan.learnt = adapts ? model.adapters().front()->params().elements() : plan.parameters;
+  plan.weights = Pool::footprint(4 * plan.parameters) + (adapts ? 4 * plan.learnt : 0);
+  plan.gradients = Pool::footprint(4 * plan.learnt);
+  plan.moments = 2 * Pool::footprint(4 * plan.learnt);
+  plan.checkpoint = 12 * plan.learnt;
+  for (const Weight& w : model.params().weights()) plan.packed += packed_bytes(w);
+  plan.activations = activation_bytes(c, spec, recipe);
+  const int64_t part = (recipe.batch + recipe.accumulation - 1) / recipe.accumulation;
   int inner = spec.embed.width;
-  for (const BlockSpec& block : spec.stack().blocks) {
-    const double kept = kept_floats(block, width);
-    floats += kept;
-    largest = std::max(largest, kept);
+  for (const BlockSpec& block : spec.stack().blocks)
     inner = std::max(inner, std::visit([](const auto& f) { return f.inner; }, block.ffn));
-  }
-  // The backward pass holds the gradients of about one block beside what is kept.
-  plan.activations = static_cast<int64_t>(4 * part_rows * (floats + largest));
 
   const bool masked = recipe.objective == DataObjective::masked;
   const int32_t sequence[] = {0, static_cast<int32_t>(recipe.length)};
@@ -83,8 +69,7 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   plan.peak_flops = fma_peak(*c.team, kProbe);
   // What is not a product (norms, softmax, the optimiser) takes about a third more.
   constexpr double kBesidesProducts = 1.35;
-  const double rate =
-      product_rate(c, static_cast<int64_t>(part_rows), inner, spec.embed.width, kProbe);
+  const double rate = product_rate(c, part * recipe.length, inner, spec.embed.width, kProbe);
   plan.seconds_per_step = kBesidesProducts * plan.flops_per_step / rate;
   return plan;
 }

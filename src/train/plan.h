@@ -1,5 +1,6 @@
 // Plan: what a run will cost, known before its first step: parameters, memory, arithmetic, time.
-// Memory of the activations and time are estimates (within a third, as a rule); the rest is exact.
+// Memory is what the pool will count at its highest, within a few percent; time is an estimate
+// (within a third, as a rule).
 #pragma once
 
 #include <cstdint>
@@ -12,12 +13,13 @@ namespace stemma {
 
 struct Plan {
   int64_t parameters = 0;
+  int64_t learnt = 0;           // of them, or of an adapter
   int64_t tokens_per_step = 0;  // where every sequence is full
   int64_t steps = 0;            // still to do
   // Bytes.
   int64_t weights = 0, gradients = 0, moments = 0;
   int64_t packed = 0;       // the weights again, as the matrix product wants them
-  int64_t activations = 0;  // of one part of a step
+  int64_t activations = 0;  // of one part of a step, at the highest
   int64_t memory() const { return weights + gradients + moments + packed + activations; }
   int64_t checkpoint = 0;  // on disk
   double flops_per_step = 0;

@@ -172,6 +172,7 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
   check(!error, "[train] cannot create ", recipe_.out, ": ", error.message());
   MetricsLog log(fs::path(recipe_.out) / "metrics.jsonl", state_.step);
 
+  c_.pool->reset_peak();
   ParamStore& params = learnt(*setup_.checkpoint.model);
   params.make_flat(c_, recipe_.seed, true);
   Optimizer optimizer(c_, params, recipe_.optimizer);

@@ -46,6 +46,8 @@ class Trainer {
   // Where the run stands; the checkpoint it came from, if any.
   const RunState& state() const { return state_; }
   const std::optional<std::filesystem::path>& resumed_from() const { return resumed_from_; }
+  // The most memory that run() held, in bytes: what plan().memory() foretold.
+  int64_t peak_memory() const { return c_.pool->peak_bytes(); }
 
   // Trains to recipe.steps, or until `stop`: the step in progress is then finished and saved.
   // True if the run is complete.

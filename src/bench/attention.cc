@@ -71,6 +71,7 @@ std::vector<Item> attention_items(bool full) {
                                           " D", d, causal ? " causal" : ""),
                              .dtype = dtype == DType::f32 ? "f32" : "bf16",
                              .unit = "GFLOP/s",
+                             .math = dtype == DType::f32 ? Math::f32 : Math::bf16,
                              .prepare = [s, backward](Ctx& c) { return prepare(c, s, backward); }});
           }
   return items;

@@ -178,8 +178,12 @@ void pack_rows(words::Dot dot, const uint8_t* a, int64_t stride, int64_t rows, i
       for (int64_t r = begin; r < end; ++r) {
         std::byte* to = out + (r - begin) * kUnit;
         const int64_t n = std::min(kUnit, depth - k);
-        if (n < kUnit) std::memset(to, 0, kUnit);
-        std::memcpy(to, a + r * stride + k, static_cast<size_t>(n));
+        if (n == kUnit) {
+          std::memcpy(to, a + r * stride + k, kUnit);  // of a known size: no call
+        } else {
+          std::memset(to, 0, kUnit);
+          std::memcpy(to, a + r * stride + k, static_cast<size_t>(n));
+        }
       }
   }
 }

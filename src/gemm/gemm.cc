@@ -38,8 +38,9 @@ int64_t panels_per_task(int64_t rows, int64_t row_blocks, int64_t k, int64_t pan
   const int64_t worth = ceil_div(kTaskWork, std::max<int64_t>(1, rows * k * kColumns));
   if (rows < 8) return std::max<int64_t>(worth, 4);
   // Each task packs its rows anew: a wide run of panels, as long as some sixteen tasks are left;
-  // wider for tiles, which multiply faster than rows are packed.
-  return std::max(worth, std::clamp<int64_t>(row_blocks * panels / 16, uses_tiles() ? 24 : 6, 96));
+  // wider for dot products and tiles, which multiply faster than rows are packed.
+  return std::max(worth,
+                  std::clamp<int64_t>(row_blocks * panels / 16, isa() > Isa::kAvx512 ? 24 : 6, 96));
 }
 
 struct Problem {

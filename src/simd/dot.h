@@ -2,6 +2,7 @@
 // A region like Highway's: between STEMMA_BEFORE_DOT and STEMMA_AFTER_DOT, in a file that includes
 // this header outside any region, functions may use these (and AVX-512); they must stand in an
 // anonymous namespace and be called only where isa() >= Isa::kAvx512Bf16.
+// They are inline asm, since g++ 12 copies and spills the sums of its own intrinsics.
 //   dot_bf16 (VDPBF16PS): acc += the odd product, then the even one, each rounded to nearest;
 //     subnormal operands and results count as zero.
 //   dot_u8s8 (VPDPBUSD): acc += the four products, exactly, modulo 2^32.
@@ -30,10 +31,12 @@ namespace stemma {
 namespace {
 
 [[maybe_unused]] inline __m512 dot_bf16(__m512 acc, __m512i a, __m512i b) {
-  return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+  asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 }
 [[maybe_unused]] inline __m512i dot_u8s8(__m512i acc, __m512i a, __m512i b) {
-  return _mm512_dpbusd_epi32(acc, a, b);
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+  return acc;
 }
 
 }  // namespace

@@ -62,13 +62,13 @@ std::vector<Tokenizer> tokenizers() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::vector<Tokenizer> all = tokenizers();
-  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  if (size == 0) return 0;
+  const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto end = static_cast<int32_t>(utf8::count(utf8::replace_bad_bytes(text)));
-  for (const Tokenizer& tokenizer : all) {
-    const Encoding encoding = tokenizer.encode(text);
-    for (const auto& [first, last] : encoding.offsets)
-      if (first < 0 || first > last || last > end) std::abort();
-    if (tokenizer.encode(text, {.offsets = false}).ids != encoding.ids) std::abort();
-  }
+  const Tokenizer& tokenizer = all[data[0] % all.size()];
+  const Encoding encoding = tokenizer.encode(text);
+  for (const auto& [first, last] : encoding.offsets)
+    if (first < 0 || first > last || last > end) std::abort();
+  if (tokenizer.encode(text, {.offsets = false}).ids != encoding.ids) std::abort();
   return 0;
 }

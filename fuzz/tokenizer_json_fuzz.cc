@@ -26,6 +26,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (tokenizer.encode(text, options).ids != whole.ids) std::abort();
     options.truncation = {7, 2};
     options.overflow = true;
+    tokenizer.encode(text, options);
+    options.overflow = false;  // of pairs it is every window with every other
     tokenizer.encode_pair(text, text, options);
     StreamDecoder stream(tokenizer);
     std::string streamed;

@@ -190,7 +190,7 @@ void AddedTokens::cut(std::string_view raw, const Normalizer* normalizer, const 
       continue;
     }
     const auto base = static_cast<uint32_t>(text.owned.size());
-    Normalized normal(part, segment.begin);
+    Normalized normal(part, segment.begin, text.tracked);
     if (segment.token < 0) {
       normalizer->apply(normal);
       cut_text(normal_, normal.text(), base, shifted(accept, segment.begin, normal.align()),

@@ -5,6 +5,8 @@
 // is passed over with the given probability, until the next one that is not.
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <limits>
 #include <queue>
 
 #include "base/error.h"
@@ -59,34 +61,54 @@ class MergeTable {
   std::vector<Slot> slots_;
 };
 
+constexpr size_t kMaxMerges = size_t{1} << 24;
 constexpr std::string_view kMetaspace = "\u2581";
-constexpr uint32_t kNoMerge = ~0u;
-constexpr size_t kLongWord = 96;  // symbols from which a heap beats looking at all pairs
+constexpr size_t kLongWord = 128;  // symbols from which a heap beats looking at all pairs
 
-// Joins neighbours in a short word, looking at all ranks each time.
+// Joins neighbours in a short word, looking at all pairs each time: at a key for each symbol, the
+// rank of the merge with the next one and the symbol's place, so that the least key is the merge.
 void merge_short(const MergeTable& merges, std::vector<WordToken>& word) {
-  std::array<uint32_t, kLongWord> ranks;  // of the symbol and the one behind it
+  using Keys = int32_t __attribute__((vector_size(16)));
+  constexpr int32_t kNoMerge = std::numeric_limits<int32_t>::max();
+  constexpr size_t kLanes = 4;
+  static_assert(kMaxMerges * kLongWord <= size_t{1} << 31);
+  const size_t n = word.size();
+  if (n < 2) return;
+  alignas(16) std::array<int32_t, kLongWord> keys;
   std::array<int32_t, kLongWord> joined;
+  std::array<uint8_t, kLongWord> next, previous;  // next[last] is n
   WordToken* symbols = word.data();
-  size_t n = word.size();
   const auto rate = [&](size_t i) {
-    const auto* merge = i + 1 < n ? merges.find(symbols[i].id, symbols[i + 1].id) : nullptr;
-    ranks[i] = merge != nullptr ? merge->rank : kNoMerge;
+    const auto* merge = next[i] < n ? merges.find(symbols[i].id, symbols[next[i]].id) : nullptr;
+    keys[i] = merge != nullptr ? static_cast<int32_t>(merge->rank * kLongWord + i) : kNoMerge;
     if (merge != nullptr) joined[i] = merge->id;
   };
-  for (size_t i = 0; i < n; ++i) rate(i);
-  while (n > 1) {
-    const size_t best = std::min_element(ranks.begin(), ranks.begin() + (n - 1)) - ranks.begin();
-    if (ranks[best] == kNoMerge) break;
-    symbols[best] = {joined[best], symbols[best].length + symbols[best + 1].length};
-    std::move(symbols + best + 2, symbols + n, symbols + best + 1);
-    std::move(ranks.begin() + best + 2, ranks.begin() + n, ranks.begin() + best + 1);
-    std::move(joined.begin() + best + 2, joined.begin() + n, joined.begin() + best + 1);
-    --n;
-    rate(best);
-    if (best > 0) rate(best - 1);
+  for (size_t i = 0; i < n; ++i) {
+    next[i] = static_cast<uint8_t>(i + 1);
+    previous[i] = static_cast<uint8_t>(i - 1);
+    rate(i);
   }
-  word.resize(n);
+  const size_t blocks = (n + kLanes - 1) / kLanes;
+  std::fill(keys.begin() + n, keys.begin() + blocks * kLanes, kNoMerge);
+  for (;;) {
+    Keys least = Keys{} + kNoMerge;
+    for (size_t block = 0; block < blocks; ++block) {
+      Keys some;
+      std::memcpy(&some, keys.data() + block * kLanes, sizeof some);
+      least = some < least ? some : least;
+    }
+    const int32_t key = std::min({least[0], least[1], least[2], least[3]});
+    if (key == kNoMerge) break;
+    const size_t best = static_cast<size_t>(key) % kLongWord, right = next[best];
+    symbols[best] = {joined[best], symbols[best].length + symbols[right].length};
+    symbols[right].length = 0;
+    keys[right] = kNoMerge;
+    next[best] = next[right];
+    if (next[best] < n) previous[next[best]] = static_cast<uint8_t>(best);
+    rate(best);
+    if (best > 0) rate(previous[best]);
+  }
+  std::erase_if(word, [](const WordToken& symbol) { return symbol.length == 0; });
 }
 
 // The same with a heap over a linked list: n log n for words of any length. A merge for which
@@ -172,6 +194,8 @@ class Bpe : public Model {
             "', which is not in the vocabulary");
       return found;
     };
+    check(merges.size() <= kMaxMerges, "[", where_, "] ", merges.size(), " merges; the limit is ",
+          kMaxMerges);
     std::string joined;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
       const auto& [left, right] = merges[rank];

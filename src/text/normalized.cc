@@ -9,6 +9,7 @@ TextSpan Rewriter::span_at(size_t byte) const {
 }
 
 void Rewriter::start_alignment() {
+  if (!target_.tracked_) return;
   aligned_ = true;
   align_.reserve(target_.text_.size() + 16);
   // So far the new text is a copy, as far as lengths go.
@@ -42,13 +43,15 @@ void Rewriter::replace(char32_t c) {
 
 void Rewriter::insert(char32_t c) {
   if (!aligned_) start_alignment();
-  TextSpan span{target_.base_, target_.base_};
-  if (read_ > 0) {
-    size_t at = read_;
-    utf8::previous(target_.text_, at);
-    span = span_at(at);
+  if (aligned_) {
+    TextSpan span{target_.base_, target_.base_};
+    if (read_ > 0) {
+      size_t at = read_;
+      utf8::previous(target_.text_, at);
+      span = span_at(at);
+    }
+    align_.insert(align_.end(), utf8::encoded_length(c), span);
   }
-  align_.insert(align_.end(), utf8::encoded_length(c), span);
   utf8::append(text_, c);
 }
 

@@ -23,7 +23,9 @@ struct TextSpan {
 class Normalized {
  public:
   // `text` lies at byte `base` of the original.
-  Normalized(std::string_view text, uint32_t base) : text_(text), base_(base) {}
+  // Untracked text keeps no alignment: nobody will ask where it came from.
+  Normalized(std::string_view text, uint32_t base, bool tracked = true)
+      : text_(text), base_(base), tracked_(tracked) {}
 
   std::string_view text() const { return text_; }
   bool is_identity() const { return align_.empty(); }
@@ -39,6 +41,7 @@ class Normalized {
   std::string text_;
   std::vector<TextSpan> align_;
   uint32_t base_;
+  bool tracked_;
 };
 
 // Writes a new text while reading the old one from left to right:

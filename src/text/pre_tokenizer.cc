@@ -242,6 +242,8 @@ class MetaspacePreTokenizer : public PreTokenizer {
   MetaspacePreTokenizer(const Json& json, std::string_view where)
       : options_(parse_metaspace(json, where)), replacement_(utf8::encode(options_.replacement)) {}
 
+  bool asks_for_origins() const override { return options_.prepend == Metaspace::Prepend::first; }
+
   void apply(PreTokens& text) const override {
     using Prepend = Metaspace::Prepend;
     text.replace_spaces(replacement_);
@@ -324,6 +326,9 @@ class Sequence : public PreTokenizer {
   Sequence(const Json& json, std::string_view where) {
     for (const Json& item : json.at("pretokenizers").items())
       steps_.push_back(parse_pre_tokenizer(item, where));
+  }
+  bool asks_for_origins() const override {
+    return std::ranges::any_of(steps_, [](const auto& step) { return step->asks_for_origins(); });
   }
   void apply(PreTokens& text) const override {
     for (const auto& step : steps_) {

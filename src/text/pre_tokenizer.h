@@ -17,6 +17,8 @@ class PreTokenizer {
   virtual ~PreTokenizer() = default;
   // Cuts each piece that is no added token; never leaves empty pieces.
   virtual void apply(PreTokens& text) const = 0;
+  // Whether apply() asks the text where its bytes came from.
+  virtual bool asks_for_origins() const { return false; }
 };
 
 // Of the JSON of one pre-tokenizer.

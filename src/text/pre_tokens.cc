@@ -12,6 +12,10 @@ TextSpan PreTokens::original(uint32_t begin, uint32_t end) const {
 }
 
 void PreTokens::append(const Normalized& part) {
+  if (!tracked) {
+    owned += part.text();
+    return;
+  }
   if (!aligned && !(part.is_identity() && part.base() == owned.size())) {
     text = owned;  // what was tacit so far
     align.reserve(owned.size() + part.text().size());
@@ -38,7 +42,7 @@ void PreTokens::rewrite(Write write) {
   std::string new_text;
   std::vector<TextSpan> new_align;
   new_text.reserve(text.size() + pieces.size());
-  new_align.reserve(text.size() + pieces.size());
+  if (tracked) new_align.reserve(text.size() + pieces.size());
   for (Piece& piece : pieces) {
     const auto begin = static_cast<uint32_t>(new_text.size());
     write(piece, new_text, new_align);
@@ -46,7 +50,7 @@ void PreTokens::rewrite(Write write) {
   }
   owned = std::move(new_text);
   align = std::move(new_align);
-  aligned = true;
+  aligned = tracked;
   text = owned;
 }
 
@@ -60,7 +64,7 @@ void PreTokens::write_image() {
         out += byte_level_text(static_cast<uint8_t>(text[i]));
       else
         out += text[i];
-      spans.insert(spans.end(), out.size() - before, original(i, i + 1));
+      if (tracked) spans.insert(spans.end(), out.size() - before, original(i, i + 1));
     }
   });
 }
@@ -72,9 +76,10 @@ void PreTokens::prepend(std::string_view prefix, const std::function<bool(const 
   rewrite([&](const Piece& piece, std::string& out, std::vector<TextSpan>& spans) {
     if (piece.token < 0 && wanted(piece)) {
       out += prefix;
-      spans.insert(spans.end(), prefix.size(), original(piece.begin, piece.begin + 1));
+      if (tracked) spans.insert(spans.end(), prefix.size(), original(piece.begin, piece.begin + 1));
     }
     out += of(piece);
+    if (!tracked) return;
     for (uint32_t i = piece.begin; i < piece.end; ++i) spans.push_back(original(i, i + 1));
   });
 }
@@ -89,7 +94,7 @@ void PreTokens::replace_spaces(std::string_view replacement) {
         out += replacement;
       else
         out += text[i];
-      spans.insert(spans.end(), out.size() - before, original(i, i + 1));
+      if (tracked) spans.insert(spans.end(), out.size() - before, original(i, i + 1));
     }
   });
 }

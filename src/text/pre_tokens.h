@@ -20,6 +20,7 @@ struct Piece {
 struct PreTokens {
   std::string_view text;  // of all pieces, in order; either `owned` or the caller's text
   std::string owned;
+  bool tracked = true;          // otherwise there is no alignment, and original() must not be asked
   bool aligned = false;         // otherwise every byte stands where it stood in the original
   std::vector<TextSpan> align;  // if aligned: the original bytes of each byte
   std::vector<Piece> pieces;

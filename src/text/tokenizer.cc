@@ -176,6 +176,8 @@ Draft Tokenizer::Impl::encode(std::string_view raw, size_t limit,
   const ScratchLease scratch(*this);
   PreTokens& text = scratch->text;
   text.clear();
+  text.tracked = options.offsets || options.accept_added != nullptr ||
+                 (pre_tokenizer != nullptr && pre_tokenizer->asks_for_origins());
   added.cut(raw, normalizer.get(), options.accept_added, text);
   if (pre_tokenizer != nullptr) pre_tokenizer->apply(text);
 

@@ -1,7 +1,7 @@
 // tokenizer_rate DIR FILE: how fast a tokenizer encodes. The file holds a JSON array of texts. Each
 // line of standard input is a measurement, "ids 1" or "offsets 2" (threads); the answer is a line
 // with the seconds that encoding all texts once took and the number of tokens, after one with the
-// seconds that loading took. bench/peers/tokenizers.py asks it in turns with other programs.
+// seconds that loading took. bench/peers/tokenizer_speed.py asks it in turns with other programs.
 #include <chrono>
 #include <cstdio>
 #include <iostream>

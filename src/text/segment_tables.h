@@ -7,7 +7,7 @@
 namespace stemma::unicode {
 
 extern const uint8_t kGraphemeBlock[8704];
-extern const uint8_t kGrapheme[21120];
+extern const uint8_t kGrapheme[20992];
 extern const uint8_t kScriptBlock[8704];
 extern const uint8_t kScript[26752];
 

@@ -4,6 +4,7 @@
 #include "text/golden.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/segment.h"
 #include "text/utf8.h"
 
 namespace stemma {
@@ -61,6 +62,14 @@ TEST(SlowSweep, PreTokenizers) {
     });
     EXPECT_EQ(crc, line.at("crc").as_int()) << line.at("pre_tokenizer").dump();
   }
+}
+
+// Characters of a later Unicode than the reference's have no class there yet.
+TEST(Segment, GraphemesAreThoseOfTheReference) {
+  EXPECT_EQ(unicode::grapheme_end("e\u0301x", 0), 3u);
+  EXPECT_EQ(unicode::grapheme_end("e\u05c7x", 0), 3u);
+  EXPECT_EQ(unicode::grapheme_end("e\u05c8x", 0), 1u);
+  EXPECT_EQ(unicode::grapheme_end("e\u0b53x", 0), 1u);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ sees them: they are asked of its UnicodeScripts; only equality matters, and 0 is
 import pathlib
 
 import regex
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from make_tables import staged
 
@@ -30,7 +30,30 @@ def grapheme_classes():
     mark(r"\p{InCB=Consonant}", 15)
     mark(r"\p{InCB=Linker}", 16)
     mark(r"(?V1)[\p{GCB=Extend}--\p{InCB=Extend}--\p{InCB=Linker}]", 17)
+    # pip's regex may know a later Unicode than the reference: what does not extend there has no class,
+    # or stands before.
+    for code in range(0x80, 0x110000):
+        c = chr(code)
+        if found[code] in (4, 5, 7, 16, 17) and cluster("e", c) != 2:
+            found[code] = 6 if cluster(c, "e") == 2 else 0
     return found
+
+
+def cluster(first, second):
+    """Characters of `first` + `second` that the reference takes as one with the first."""
+    return 2 - (len(charsmap(first).normalize_str(first + second)) - 1)
+
+
+def charsmap(character):
+    """A precompiled character map from one character to "x"."""
+    path, units, at = character.encode(), {0: 0}, 0
+    for depth, byte in enumerate([*path, 0]):
+        base = (depth + 1) << 8
+        units[at] = units.get(at, 0) | (at ^ base) << 10 | (depth == len(path)) << 8
+        at = base ^ byte
+        units[at] = byte if depth < len(path) else 1 << 31
+    data = b"".join(units.get(i, 0).to_bytes(4, "little") for i in range((max(units) | 255) + 1))
+    return normalizers.Precompiled(len(data).to_bytes(4, "little") + data + b"x\0")
 
 
 def scripts():

@@ -2,7 +2,7 @@
 """Speed of tokenizers beside their peers, measured in turns in one run; prints MB/s and ratios.
 
     cmake --build build/release --target tokenizer_rate
-    tools/reference/run --python bench/peers/tokenizers.py build/release/tokenizer_rate DIR... \
+    tools/reference/run --python bench/peers/tokenizer_speed.py build/release/tokenizer_rate DIR... \
         --texts FILE... [--rounds 5] [--tiktoken]
 
 DIR is a model directory with a tokenizer. The peer is pip's tokenizers on one thread: for ids its

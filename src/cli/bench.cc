@@ -75,6 +75,7 @@ struct Bench {
     if (work == "gemm")
       return bench::gemm_items(shapes.empty() ? bench::gemm_shapes(full)
                                               : bench::parse_shapes(shapes));
+    if (work == "ops") return bench::op_items();
     if (work == "attention") return bench::attention_items(full);
     if (work == "ops") return bench::op_items();
     if (work == "model") {
@@ -88,10 +89,10 @@ struct Bench {
 
   std::vector<Isa> chosen_levels() const {
     if (levels.empty()) return {isa()};
-    if (levels == "all") return available_isas();
+    if (levels == "all") return available_dot_isas();
     std::vector<Isa> out;
     for (const std::string& name : parts(levels)) {
-      const auto& known = available_isas();
+      const auto& known = available_dot_isas();
       const auto found =
           std::find_if(known.begin(), known.end(), [&](Isa i) { return isa_name(i) == name; });
       if (found == known.end()) {

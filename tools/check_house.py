@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks what the compiler does not: the layers' include order, the family rule, ASCII sources.
+"""Checks what the compiler does not: the layers' include order, the family rule, ASCII sources,
+and that every test that docs/laws.md names exists.
 
 Prints files that have grown long (a report, not a failure). Exit status 1 on any breach.
 """
@@ -97,6 +98,11 @@ def main():
             for number, line in code_lines(text):
                 if FAMILY_WORDS.search(line) and "Llama3" not in line and "#include" not in line:
                     breaches.append(f"{name}:{number}: forward code names a family")
+    # A law without its test is a wish.
+    tests = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("*.cc"))
+    for suite, name in re.findall(r"`(\w+)\.(\w+)`", (ROOT / "docs/laws.md").read_text()):
+        if not re.search(rf"TEST(_[FP])?\({suite},\s*{name}\)", tests):
+            breaches.append(f"docs/laws.md: there is no test {suite}.{name}")
     for report in reports:
         print("note:", report)
     for breach in breaches:

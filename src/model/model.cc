@@ -103,6 +103,7 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   const auto pass = std::allocate_shared<Pass>(std::pmr::polymorphic_allocator<Pass>(c.pool), batch,
                                                adapters_, c.pool);
   Ctx inside = c;  // of the blocks
+  inside.num.dtype = kv_dtype();
   if (pass->adapters()) inside.adapters = &pass->adapters();
   std::vector<LayerState> remembered;  // what each execution sees of the state
   if (state) remembered = state->begin(batch);

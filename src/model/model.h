@@ -33,6 +33,8 @@ class Model {
   // is f32 in any case. int8 and int4 leave the heads in bf16. While nobody uses the model.
   void set_format(Format format);
   Format format() const { return format_; }
+  // What attention multiplies in, and its state is kept in: bf16 below f32.
+  DType kv_dtype() const { return format_ == Format::f32 ? DType::f32 : DType::bf16; }
 
   // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
   // in `c`, differentiable (`batch` must live as long as the tape); with a `state`, continuing the

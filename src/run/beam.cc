@@ -58,7 +58,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
     return score / std::pow(static_cast<double>(length), options.length_penalty);
   };
 
-  StateStore state(state_specs(model.spec()));
+  StateStore state(state_specs(model.spec(), model.kv_dtype()));
   SeqId fresh = 0;
   std::vector<SeqId> seqs = {fresh++};
   std::vector<Hypothesis> running = {{{}, 0}}, finished;

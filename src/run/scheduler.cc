@@ -100,7 +100,7 @@ Scheduler::Scheduler(const Ctx& c, const Model& model, const Tokenizer* tokenize
       model_(model),
       tokenizer_(tokenizer),
       options_(options),
-      state_(state_specs(model.spec()), options.state_bytes) {
+      state_(state_specs(model.spec(), model.kv_dtype()), options.state_bytes) {
   check(options.chunk > 0 && options.max_running > 0 && options.kept >= 0, "[scheduler] chunks of ",
         options.chunk, " tokens and ", options.max_running, " sequences; both must be positive");
   check_generates(model);

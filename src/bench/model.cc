@@ -7,6 +7,7 @@
 #include "bench/items.h"
 #include "model/checkpoint.h"
 #include "model/cost.h"
+#include "run/embed.h"
 #include "run/encode.h"
 #include "run/generate.h"
 #include "train/step.h"
@@ -14,7 +15,8 @@
 namespace stemma::bench {
 namespace {
 
-// A model that several rows share, made when the first of them is prepared.
+// A model that several rows share, made when the first of them is prepared. Each row computes in a
+// format of its own.
 struct Subject {
   Json config;
   std::unique_ptr<Model> model;
@@ -40,14 +42,33 @@ void fill_random(Ctx& c, ParamStore& params) {
   }
 }
 
-const Model& model_of(Ctx& c, Subject& subject) {
+const Model& model_of(Ctx& c, Subject& subject, Format format) {
   if (!subject.model) {
     Checkpoint checkpoint = empty_checkpoint(subject.config);
     fill_random(c, checkpoint.model->params());
     subject.model = std::move(checkpoint.model);
   }
+  if (subject.model->format() != format) subject.model->set_format(format);
   return *subject.model;
 }
+
+// Bytes of a weight; scales are not counted.
+double weight_bytes(Format format) {
+  switch (format) {
+    case Format::f32:
+      return 4;
+    case Format::bf16:
+      return 2;
+    case Format::int8:
+      return 1;
+    case Format::int4:
+      return 0.5;
+  }
+  return 0;
+}
+
+// Heads stay in bf16 where the rest is narrower.
+double head_bytes(Format format) { return std::max(2.0, weight_bytes(format)); }
 
 Ints ids_of(const Model& model, int count) {
   Ints ids;
@@ -63,8 +84,7 @@ Batch batch_of(const Model& model, std::span<const int> lengths) {
 }
 
 // Sequences of these lengths, as `embed` computes them.
-Job encoding(Ctx& c, Subject& subject, const std::vector<int>& lengths) {
-  const Model& model = model_of(c, subject);
+Job encoding(Ctx& c, const Model& model, const std::vector<int>& lengths) {
   Job job;
   const Batch all = batch_of(model, lengths);
   job.amount = static_cast<double>(all.main.tokens());
@@ -81,15 +101,16 @@ Job encoding(Ctx& c, Subject& subject, const std::vector<int>& lengths) {
 
 // `fresh` new tokens after each of several prompts, which run together. Weights come from memory
 // once for the prompts and once for each token after the first.
-Job generation(Ctx& c, Subject& subject, int prompts, int prompt, int fresh) {
-  const Model& model = model_of(c, subject);
+Job generation(Ctx& c, const Model& model, int prompts, int prompt, int fresh) {
   GenerateOptions options;
   options.max_new_tokens = fresh;
   const ProductWeights weights = product_weights(model);
   Job job;
   const int32_t start[] = {0, prompt + fresh - 1};
   job.operations = prompts * forward_flops(model, start, fresh);
-  job.bytes = 4 * (weights.body + weights.head) * fresh;
+  job.bytes =
+      (weight_bytes(model.format()) * weights.body + head_bytes(model.format()) * weights.head) *
+      fresh;
   job.amount = prompts * (fresh > 1 ? fresh : prompt);
   std::vector<Ints> ids;
   for (int i = 0; i < prompts; ++i) {
@@ -102,7 +123,7 @@ Job generation(Ctx& c, Subject& subject, int prompts, int prompt, int fresh) {
 
 // A step of four sequences. A masked model predicts one token in seven, a causal one every token.
 Job training(Ctx& c, Subject& subject, bool causal, int length) {
-  const Model& model = model_of(c, subject);
+  const Model& model = *subject.model;
   if (!subject.optimizer) {
     subject.model->params().make_flat(c, 0, true);
     subject.optimizer =
@@ -156,21 +177,28 @@ std::vector<Item> model_items(const ModelSource& source) {
   const ModelSpec spec = resolve(source.config).spec;
   const bool causal = std::get<Attention>(spec.stack().blocks.at(0).mixer).causal;
   std::vector<Item> items;
-  const auto add = [&](const char* work, std::string shape, int length, auto prepare) {
-    Item item{.work = work,
-              .shape = cat(source.name, " ", shape),
-              .dtype = "f32",
-              .unit = "tokens/s",
-              .prepare = [subject, prepare](Ctx& c) { return prepare(c, *subject); }};
-    if (length > spec.max_positions)
-      item.not_run = cat("the model has ", spec.max_positions, " positions");
-    Item low = item;
-    low.dtype = "bf16";
-    low.prepare = nullptr;
-    low.not_run = "models compute in f32 so far";
-    items.push_back(std::move(item));
-    items.push_back(std::move(low));
+  const auto add = [&](const char* work, const std::string& shape, int length,
+                       std::initializer_list<Format> formats, auto prepare) {
+    for (const Format format : formats) {
+      Item item{.work = work,
+                .shape = cat(source.name, " ", shape),
+                .dtype = format_name(format),
+                .unit = "tokens/s",
+                .math = format == Format::f32    ? Math::f32
+                        : format == Format::bf16 ? Math::bf16
+                                                 : Math::int8,
+                .prepare = [subject, prepare, format](Ctx& c) {
+                  model_of(c, *subject, format);
+                  return prepare(c, *subject);
+                }};
+      if (length > spec.max_positions)
+        item.not_run = cat("the model has ", spec.max_positions, " positions");
+      items.push_back(std::move(item));
+    }
   };
+  const auto infer = {Format::f32, Format::bf16, Format::int8};
+  const auto stream = {Format::f32, Format::bf16, Format::int8, Format::int4};
+  const auto train = {Format::f32, Format::bf16};
   if (!source.texts.empty()) {
     items.push_back({.work = "embed",
                      .shape = cat(source.name, " ", source.texts.size(), " texts"),
@@ -181,22 +209,22 @@ std::vector<Item> model_items(const ModelSource& source) {
                      }});
     if (source.directory.empty()) items.back().not_run = "there is no tokenizer, only a config";
   }
-  add("encode", "32x128", 128,
-      [](Ctx& c, Subject& s) { return encoding(c, s, std::vector<int>(32, 128)); });
+  add("encode", "32x128", 128, infer,
+      [](Ctx& c, Subject& s) { return encoding(c, *s.model, std::vector<int>(32, 128)); });
   if (!causal)
-    add("encode", "512 short", short_lengths().front(),
-        [](Ctx& c, Subject& s) { return encoding(c, s, short_lengths()); });
+    add("encode", "512 short", short_lengths().front(), infer,
+        [](Ctx& c, Subject& s) { return encoding(c, *s.model, short_lengths()); });
   const bool predicts = spec.head<LmHead>() != nullptr;
   if (causal && predicts) {
-    add("prompt", "512", 512, [](Ctx& c, Subject& s) { return generation(c, s, 1, 512, 1); });
-    add("decode", "16+32", 48, [](Ctx& c, Subject& s) { return generation(c, s, 1, 16, 32); });
-    for (int prompts : {4, 16})
-      add("decode", cat(prompts, "x(16+32)"), 48,
-          [prompts](Ctx& c, Subject& s) { return generation(c, s, prompts, 16, 32); });
+    add("prompt", "512", 512, infer,
+        [](Ctx& c, Subject& s) { return generation(c, *s.model, 1, 512, 1); });
+    for (int prompts : {1, 4, 16})
+      add("decode", prompts == 1 ? "16+32" : cat(prompts, "x(16+32)"), 48, stream,
+          [prompts](Ctx& c, Subject& s) { return generation(c, *s.model, prompts, 16, 32); });
   }
   if (predicts) {
     const int length = std::min(512, spec.max_positions);
-    add("train step", cat("4x", length), length,
+    add("train step", cat("4x", length), length, train,
         [causal, length](Ctx& c, Subject& s) { return training(c, s, causal, length); });
   }
   return items;

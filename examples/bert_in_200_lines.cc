@@ -21,6 +21,7 @@
 #include "ops/norm.h"
 #include "ops/pooling.h"
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 #include "text/tokenizer.h"
 
 namespace example {
@@ -38,7 +39,8 @@ class Weights {
     if (files_->find("bert.embeddings.word_embeddings.weight")) prefix_ = "bert.";
   }
   Tensor operator()(Ctx& c, const std::string& name) const {
-    return widen(c, files_->at(prefix_ + name), files_);  // f32, in place where the file has f32
+    // f32, in place where the file has f32.
+    return to_f32(c, stored_tensor(c, files_->at(prefix_ + name), files_));
   }
 
  private:

@@ -38,10 +38,13 @@ std::vector<Step> steps_of(const std::vector<Step>& all, const ModelSpec& spec, 
   const std::string stack = spec.encoder ? "encoder." : "decoder.";
   const bool last = i == spec.stack().blocks.size();
   std::vector<Step> steps;
-  for (const Step& step : all)
+  for (const Step& step : all) {
+    // Kernels and definitions are reached by other copies and views.
+    if (step.kernel == "primitive") continue;
     if (step.block == (i == 0 ? "embed" : cat(stack, i - 1)) ||
         (last && step.block == stack + "final_norm"))
       steps.push_back(step);
+  }
   return steps;
 }
 

@@ -138,7 +138,7 @@ TEST(Dataflow, DecodingIsOneRow) {
   const Checkpoint checkpoint = load_checkpoint(c, kCases / "llama" / "causal" / "model");
   int rows = 0;
   for (const Step& step : dataflow(c, *checkpoint.model, 7, true)) {
-    if (step.op != "glu") continue;
+    if (step.op != "attention") continue;
     ++rows;
     EXPECT_EQ(step.outputs[0].shape[0], 1);
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,11 +35,12 @@ std::vector<Item> gemm_items(const std::vector<GemmShape>& shapes);
 // not.
 std::vector<Item> attention_items(bool full);
 
-// A model of random weights. `texts`: sentences to embed, where the model is a directory with a
-// tokenizer.
+// A model of random weights; or, with `texts`, the directory's own, which embeds those.
 struct ModelSource {
   std::string name;  // as rows call it
   Json config;
+  std::filesystem::path directory = {};  // empty: there is only a config
+  std::vector<std::string> texts = {};   // sentences
 };
 // Encoding 32 x 128 tokens and short sentences; for a causal model with a vocabulary's head a
 // prompt of 512 and decoding; a training step of 4 x 512.

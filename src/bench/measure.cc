@@ -37,25 +37,6 @@ double median_call(const Job& job, double budget) {
   return quantile(times, 0.5);
 }
 
-struct Rates {
-  double compute = 0, memory = 0;  // operations and bytes a second
-};
-
-Rates probe(Ctx& c, Math math, const Job& job) {
-  Rates rates;
-  if (job.operations > 0) rates.compute = compute_peak(c, math, kProbe);
-  if (job.bytes > 0) rates.memory = memory_read_peak(*c.team, kProbe);
-  return rates;
-}
-
-// The least time of one call between two probes.
-double least_time(const Job& job, const Rates& before, const Rates& after) {
-  const double compute = (before.compute + after.compute) / 2;
-  const double memory = (before.memory + after.memory) / 2;
-  return std::max(job.operations > 0 ? job.operations / compute : 0,
-                  job.bytes > 0 ? job.bytes / memory : 0);
-}
-
 }  // namespace
 
 double quantile(std::vector<double> values, double q) {
@@ -79,45 +60,84 @@ double compute_peak(Ctx& c, Math math, double seconds) {
   return fma_peak(*c.team, seconds);
 }
 
-Row measure(Ctx& c, const Item& item, double seconds) {
-  Row row{.work = item.work,
+Measurement::Measurement(Ctx& c, const Item& item)
+    : c_(c), item_(item), scale_(item.unit.starts_with('G') ? 1e9 : 1) {
+  if (item_.probe) return;
+  job_ = item_.prepare(c_);
+  job_.call();
+  before_ = probe();
+}
+
+Measurement::Rates Measurement::probe() {
+  Rates rates;
+  if (job_.operations > 0) rates.compute = compute_peak(c_, item_.math, kProbe);
+  if (job_.bytes > 0) rates.memory = memory_read_peak(*c_.team, kProbe);
+  return rates;
+}
+
+// Of one call between two probes.
+double Measurement::least_time(const Rates& after) const {
+  const double compute = (before_.compute + after.compute) / 2;
+  const double memory = (before_.memory + after.memory) / 2;
+  return std::max(job_.operations > 0 ? job_.operations / compute : 0,
+                  job_.bytes > 0 ? job_.bytes / memory : 0);
+}
+
+void Measurement::turn(double seconds) {
+  if (item_.probe) {
+    values_.push_back(item_.probe(c_, seconds));
+    return;
+  }
+  const double time = median_call(job_, seconds);
+  const Rates after = probe();
+  const double least = least_time(after);
+  before_ = after;
+  values_.push_back(job_.amount / time);
+  ceilings_.push_back(job_.amount / least);
+  shares_.push_back(least / time);
+}
+
+Row Measurement::row() const {
+  if (!item_.probe) return row_of(values_, ceilings_, shares_);
+  const double best = *std::max_element(values_.begin(), values_.end());
+  std::vector<double> shares;
+  for (const double value : values_) shares.push_back(value / best);
+  return row_of(values_, {best}, shares);
+}
+
+Row Measurement::last() const {
+  if (item_.probe) return row_of({values_.back()}, {values_.back()}, {1});
+  return row_of({values_.back()}, {ceilings_.back()}, {shares_.back()});
+}
+
+Row Measurement::row_of(std::vector<double> values, std::vector<double> ceilings,
+                        std::vector<double> shares) const {
+  Row row = empty_row(c_, item_);
+  row.turns = static_cast<int>(values.size());
+  row.value = quantile(std::move(values), 0.5) / scale_;
+  row.ceiling = quantile(std::move(ceilings), 0.5) / scale_;
+  row.share = quantile(shares, 0.5);
+  row.spread = (quantile(shares, 0.75) - quantile(shares, 0.25)) / row.share;
+  row.memory = mark_.peak();
+  return row;
+}
+
+Row empty_row(Ctx& c, const Item& item) {
+  return {.work = item.work,
           .shape = item.shape,
           .dtype = item.dtype,
           .level = isa_name(isa()),
           .unit = item.unit,
           .threads = c.team->size(),
           .not_run = item.not_run};
-  if (!row.not_run.empty()) return row;
+}
+
+Row measure(Ctx& c, const Item& item, double seconds) {
+  if (!item.not_run.empty()) return empty_row(c, item);
+  Measurement measurement(c, item);
   const int turns = std::max(3, static_cast<int>(std::lround(seconds / kTurn)));
-  const double turn_seconds = std::max(seconds, 0.0) / turns;
-  const double scale = item.unit.starts_with('G') ? 1e9 : 1;
-  std::vector<double> values, ceilings, shares;
-  const MemoryMark mark;
-  if (item.probe) {
-    for (int turn = 0; turn < turns; ++turn) values.push_back(item.probe(c, turn_seconds) / scale);
-    ceilings.push_back(*std::max_element(values.begin(), values.end()));
-    for (double value : values) shares.push_back(value / ceilings[0]);
-  } else {
-    const Job job = item.prepare(c);
-    job.call();  // packs, pools and caches are filled
-    Rates before = probe(c, item.math, job);
-    for (int turn = 0; turn < turns; ++turn) {
-      const double time = median_call(job, turn_seconds);
-      const Rates after = probe(c, item.math, job);
-      const double least = least_time(job, before, after);
-      before = after;
-      values.push_back(job.amount / time / scale);
-      ceilings.push_back(job.amount / least / scale);
-      shares.push_back(least / time);
-    }
-  }
-  row.turns = turns;
-  row.value = quantile(values, 0.5);
-  row.ceiling = quantile(ceilings, 0.5);
-  row.share = quantile(shares, 0.5);
-  row.spread = (quantile(shares, 0.75) - quantile(shares, 0.25)) / row.share;
-  row.memory = mark.peak();
-  return row;
+  for (int turn = 0; turn < turns; ++turn) measurement.turn(std::max(seconds, 0.0) / turns);
+  return measurement.row();
 }
 
 }  // namespace stemma::bench

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/memory.h"
 #include "simd/isa.h"
 #include "tensor/ctx.h"
 
@@ -52,8 +53,41 @@ struct Row {
   std::string not_run = {};  // why there are no figures
 };
 
-// At the current level, on c's team, for about `seconds` of work.
+// One row in the making: at the current level, on c's team.
+class Measurement {
+ public:
+  // Prepares the work, and calls it once so that packings, pools and caches are filled. `item` must
+  // be one that can run.
+  Measurement(Ctx& c, const Item& item);
+  // One turn: work for about `seconds`, then a probe.
+  void turn(double seconds);
+  // Medians over the turns so far, of which there is one at least.
+  Row row() const;
+  // The last turn alone.
+  Row last() const;
+
+ private:
+  struct Rates {
+    double compute = 0, memory = 0;  // operations and bytes a second
+  };
+  Rates probe();
+  double least_time(const Rates& after) const;
+  Row row_of(std::vector<double> values, std::vector<double> ceilings,
+             std::vector<double> shares) const;
+
+  Ctx& c_;
+  const Item item_;
+  const double scale_;
+  MemoryMark mark_;
+  Job job_;
+  Rates before_;
+  std::vector<double> values_, ceilings_, shares_;
+};
+
+// The row after turns of about `seconds` together, three at least; or what is known of an item that
+// cannot run.
 Row measure(Ctx& c, const Item& item, double seconds);
+Row empty_row(Ctx& c, const Item& item);
 
 // The median of `values`, which are not empty; quartile(v, 0.25) and (v, 0.75) are the quartiles.
 double quantile(std::vector<double> values, double q);

@@ -128,6 +128,20 @@ Job training(Ctx& c, Subject& subject, bool causal, int length) {
   return job;
 }
 
+// Text in, vectors out. Real tokens count, [CLS] and [SEP] included.
+Job embedding(Ctx& c, const ModelSource& source) {
+  const auto embedder = std::make_shared<const Embedder>(Embedder::load(c, source.directory));
+  Job job;
+  for (const std::string& text : source.texts) {
+    const int32_t start[] = {0,
+                             static_cast<int32_t>(embedder->tokenizer().encode(text).ids.size())};
+    job.amount += start[1];
+    job.operations += forward_flops(*embedder->checkpoint().model, start, 0);
+  }
+  job.call = [&c, embedder, &texts = source.texts] { embedder->embed(c, texts); };
+  return job;
+}
+
 // 512 short sentences' lengths in tokens, [CLS] and [SEP] included, longest first: the deciles of
 // STS-B under BERT's vocabulary.
 std::vector<int> short_lengths() {
@@ -156,6 +170,16 @@ std::vector<Item> model_items(const ModelSource& source) {
       item.not_run = cat("the model has ", spec.max_positions, " positions");
     items.push_back(std::move(item));
   };
+  if (!source.texts.empty()) {
+    items.push_back({.work = "embed",
+                     .shape = cat(source.name, " ", source.texts.size(), " texts"),
+                     .dtype = "f32",
+                     .unit = "tokens/s",
+                     .prepare = [kept = std::make_shared<const ModelSource>(source)](Ctx& c) {
+                       return embedding(c, *kept);
+                     }});
+    if (source.directory.empty()) items.back().not_run = "there is no tokenizer, only a config";
+  }
   add("encode", "32x128", 128,
       [](Ctx& c, Subject& s) { return encode(c, s, std::vector<int>(32, 128)); });
   if (!causal)

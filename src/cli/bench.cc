@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iostream>
+#include <string>
 
 #include "bench/items.h"
 #include "cli/progress.h"
@@ -29,10 +31,10 @@ bench::ModelSource source_of(const std::string& name) {
   if (auto config = bench::published_shape(name)) return {name, *config};
   namespace fs = std::filesystem;
   try {
-    fs::path path = resolve_model(name, Need::any_file);
+    const fs::path path = resolve_model(name, Need::any_file);
     const std::string title = path.stem().string();
-    if (fs::is_directory(path)) path /= "config.json";
-    return {title, Json::parse_file(path)};
+    if (!fs::is_directory(path)) return {title, Json::parse_file(path)};
+    return {title, Json::parse_file(path / "config.json"), path};
   } catch (const Error& e) {
     if (e.code() != Code::kNotFound) throw;
     fail(Code::kNotFound, e.message(), "; built in are ", bench::published_shape_names());
@@ -40,9 +42,9 @@ bench::ModelSource source_of(const std::string& name) {
 }
 
 struct Bench {
-  std::string work, spec, levels, filter, shapes;
+  std::string work, spec, levels, filter, shapes, texts;
   double seconds = 1.5;
-  bool full = false, scaling = false, config = false;
+  bool full = false, scaling = false, config = false, on_input = false;
 
   void declare(Options& o) {
     o.add("work", work, "machine, gemm, attention or model", true);
@@ -53,6 +55,9 @@ struct Bench {
     o.add("--shapes", shapes, "For gemm: MxKxN, several with commas between them");
     o.add("--full", full, "For gemm and attention: every shape, not a selection");
     o.add("--scaling", scaling, "On 1, 2, 4, ... threads, not on all of them alone");
+    o.add("--texts", texts, "For model: a file of sentences, one a line, to embed");
+    o.add("--on-input", on_input,
+          "Of the one row chosen, a turn for each line of standard input, each a row");
     o.add("--config", config, "For model: print its config.json and measure nothing");
     o.footer(
         "Work and probes of the machine take turns. A ceiling is min(compute, bytes / bandwidth) "
@@ -71,7 +76,11 @@ struct Bench {
       return bench::gemm_items(shapes.empty() ? bench::gemm_shapes(full)
                                               : bench::parse_shapes(shapes));
     if (work == "attention") return bench::attention_items(full);
-    if (work == "model") return bench::model_items(source_of(spec));
+    if (work == "model") {
+      bench::ModelSource source = source_of(spec);
+      if (!texts.empty()) source.texts = read_lines({texts});
+      return bench::model_items(source);
+    }
     fail(Code::kUsage, "[bench] cannot measure '", work,
          "'; it may be machine, gemm, attention or model");
   }
@@ -117,6 +126,12 @@ struct Bench {
       const ScopedIsa scope(level);
       total += counts.size() * selected().size();
     }
+    if (on_input) {
+      if (total != 1)
+        fail(Code::kUsage, "[bench] --on-input wants one row, there are ", total,
+             "; choose with --filter, --shapes, --isa and --threads");
+      return answer_lines(session, at.front());
+    }
     print_head(session);
     Progress progress("bench", "rows", total);
     size_t done = 0;
@@ -130,6 +145,24 @@ struct Bench {
           print_row(session, bench::measure(c, item, seconds));
         }
       }
+    }
+    return 0;
+  }
+
+  // For programs that take turns with this one: each line asks for one turn.
+  int answer_lines(Session& session, Isa level) const {
+    const ScopedIsa scope(level);
+    Ctx c = session.engine.ctx();
+    const Item item = selected().front();
+    if (!item.not_run.empty()) {
+      print_row(session, bench::empty_row(c, item));
+      return 0;
+    }
+    bench::Measurement measurement(c, item);
+    session.notice("ready");
+    for (std::string line; std::getline(std::cin, line);) {
+      measurement.turn(seconds);
+      print_row(session, measurement.last());
     }
     return 0;
   }

@@ -4,26 +4,72 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "cli/verb.h"
 #include "eval/case.h"
+#include "eval/trace.h"
 
 namespace stemma::cli {
 namespace {
 
 struct Verify {
   std::vector<std::string> folders;
-  bool quiet = false;
+  bool quiet = false, trace = false;
 
   void declare(Options& o) {
     o.add("folders", folders, "Cases, or folders that hold cases at any depth", true);
     o.add("--quiet,-q", quiet, "Only what fails, and the summary");
+    o.add("--trace", trace, "Layer by layer instead: names the first that diverges");
     o.footer(
         "A case is a folder with case.json, a model and reference results (docs/testing.md);\n"
         "tools/reference makes one from your own model. Exit status 0 only if everything holds.");
   }
 
-  int run(Session& session) {
+  int run(Session& session) { return trace ? run_trace(session) : run_cases(session); }
+
+  int run_trace(Session& session) const {
+    bool holds = true;
+    for (const std::string& folder : folders)
+      for (const auto& path : find_cases(folder)) {
+        if (!std::filesystem::exists(path / "inputs.safetensors")) continue;  // of text alone
+        Ctx c = session.engine.ctx();
+        const Trace result = trace_case(c, path);
+        holds = holds && result.holds();
+        print_trace(session, path.lexically_normal().string(), result);
+      }
+    return holds ? 0 : static_cast<int>(Code::kFailed);
+  }
+
+  void print_trace(Session& session, const std::string& name, const Trace& result) const {
+    const char* against = result.against_reference ? "reference" : "definitions";
+    session.print(cat(name, ", layer by layer against ",
+                      result.against_reference
+                          ? "its hidden states"
+                          : "the ops' definitions (the case has no hidden states)"));
+    for (const TraceRow& row : result.rows) {
+      if (session.json) {
+        Json out =
+            Json::object({{"case", name},
+                          {"layer", row.layer},
+                          {"against", against},
+                          {"error", std::isfinite(row.error) ? Json(row.error) : Json("inf")},
+                          {"limit", row.limit},
+                          {"ok", row.error <= row.limit},
+                          {"first", row.diverges}});
+        if (!row.why.empty()) out.set("why", row.why);
+        session.emit(out);
+      } else if (row.error > row.limit || !quiet) {
+        char numbers[64];
+        std::snprintf(numbers, sizeof numbers, "%9.2e of %7.1e", row.error, row.limit);
+        session.print(cat("  ", row.error <= row.limit ? "ok   " : "FAIL ", numbers, "  ",
+                          row.layer,
+                          row.diverges ? cat("  <- the first that diverges: ", row.why) : ""));
+      }
+    }
+  }
+
+  int run_cases(Session& session) const {
     size_t results = 0, failures = 0, cases = 0;
     double worst = 0;  // share of its limit
     for (const std::string& folder : folders) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "model/adapter_files.h"
+
 namespace stemma {
 namespace {
 
@@ -148,6 +150,13 @@ void CaseInputs::unpad() {
     std::copy(sequence_positions.begin(), sequence_positions.end(),
               batch_.main.positions.begin() + static_cast<int64_t>(begin));
   }
+}
+
+Checkpoint load_case_model(Ctx& c, const fs::path& folder) {
+  Checkpoint checkpoint = load_checkpoint(c, folder / "model");
+  if (const fs::path adapter = folder / "adapter"; fs::exists(adapter))
+    checkpoint.model->adapters().push_back(load_adapter(c, checkpoint, adapter));
+  return checkpoint;
 }
 
 std::vector<fs::path> find_cases(const fs::path& folder) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "model/checkpoint.h"
 #include "model/safetensors.h"
 #include "nn/batch.h"
 
@@ -56,6 +57,9 @@ class CaseInputs {
   std::vector<int64_t> places_;
   int64_t sequences_ = 0, length_ = 0;
 };
+
+// The model of a case, with the adapter that it may have.
+Checkpoint load_case_model(Ctx& c, const std::filesystem::path& folder);
 
 // Folders with a case.json at or below `folder`, in order of name.
 std::vector<std::filesystem::path> find_cases(const std::filesystem::path& folder);

@@ -7,7 +7,7 @@
 
 #include "autograd/tape.h"
 #include "eval/case.h"
-#include "model/adapter_files.h"
+#include "eval/compare.h"
 #include "model/checkpoint.h"
 #include "run/embed.h"
 #include "run/generate.h"
@@ -22,39 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kOutputLimit = 1e-5, kGradientLimit = 1e-4;
-
-double norm(std::span<const double> values) {
-  double total = 0;
-  for (double v : values) total += v * v;
-  return std::sqrt(total);
-}
-
-double relative(std::span<const double> ours, std::span<const double> reference, double floor = 0) {
-  double total = 0;
-  for (size_t i = 0; i < reference.size(); ++i) {
-    const double d = ours[i] - reference[i];
-    total += d * d;
-  }
-  const double scale = std::max(norm(reference), floor), difference = std::sqrt(total);
-  // A difference that is not a number is an error of any size.
-  if (std::isnan(difference)) return std::numeric_limits<double>::infinity();
-  return difference == 0 ? 0 : difference / scale;
-}
-
-std::vector<double> doubles(const Tensor& t) {
-  const std::vector<float> values = t.to_vector<float>();
-  return {values.begin(), values.end()};
-}
-
 Ints ints(const Json& list) {
   Ints out;
   for (const Json& id : list.items()) out.push_back(static_cast<int32_t>(id.as_int()));
   return out;
-}
-
-double relative(double ours, double reference) {
-  return relative(std::span(&ours, 1), std::span(&reference, 1));
 }
 
 // Places at which two lists differ, a missing element being a difference.
@@ -113,18 +84,12 @@ class CaseRun {
   }
 
   double limit(const std::string& name, double base) const {
-    const Json* errors = case_.find("reference_error");
-    const Json* recorded = errors ? errors->find(name) : nullptr;
-    const double known = recorded && recorded->is_number() ? recorded->as_double() : 0;
-    return std::max(base, 3 * std::min(known, base));
+    return error_limit(case_, name, base);
   }
 
   fs::path model_directory() const { return folder_ / "model"; }
   Checkpoint& checkpoint() {
-    if (!checkpoint_) checkpoint_ = load_checkpoint(c_, model_directory());
-    Adapters& adapters = checkpoint_->model->adapters();
-    if (const fs::path adapter = folder_ / "adapter"; adapters.empty() && fs::exists(adapter))
-      adapters.push_back(load_adapter(c_, *checkpoint_, adapter));
+    if (!checkpoint_) checkpoint_ = load_case_model(c_, folder_);
     return *checkpoint_;
   }
   const CaseInputs& inputs() {
@@ -208,32 +173,13 @@ class CaseRun {
         if (stored.name != "loss") fault(stored.name, "Stemma does not compute this output");
         continue;
       }
-      const Numbers expected = read_numbers(stored);
-      compare_output(stored.name, found->second, expected);
+      const Tensor& result = found->second;
+      attempt(stored.name, [&] {
+        const std::vector<double> expected = real_values(read_numbers(stored), inputs(), result);
+        compare(stored.name, relative_error(doubles(result), expected),
+                limit(stored.name, kOutputLimit));
+      });
     }
-  }
-
-  // Padded references are compared at real positions only.
-  void compare_output(const std::string& name, const Tensor& ours, const Numbers& expected) {
-    std::vector<double> reference = expected.values;
-    const int64_t padded = inputs().padded_tokens();
-    const auto real = static_cast<int64_t>(inputs().places().size());
-    const int64_t elements = ours.elements();
-    const bool per_token = expected.shape.size() >= 2 && ours.rank() >= 1 &&
-                           ours.extent(0) == real && expected.elements() % padded == 0 &&
-                           expected.elements() / padded == elements / std::max<int64_t>(1, real) &&
-                           expected.shape[0] * expected.shape[1] == padded;
-    if (per_token) {
-      const int64_t width = expected.elements() / padded;
-      reference.clear();
-      for (int64_t place : inputs().places())
-        for (int64_t k = 0; k < width; ++k)
-          reference.push_back(expected.values[static_cast<size_t>(place * width + k)]);
-    }
-    if (static_cast<int64_t>(reference.size()) != elements)
-      return fault(name, cat("ours has shape ", ours.shape().to_string(), ", the reference ",
-                             expected.elements(), " elements"));
-    compare(name, relative(doubles(ours), reference), limit(name, kOutputLimit));
   }
 
   void gradients() {
@@ -274,7 +220,7 @@ class CaseRun {
         continue;
       }
       const double floor = 0.1 * rms * std::sqrt(static_cast<double>(ours.size()));
-      compare("grad." + name, relative(ours, expected[i].values, floor),
+      compare("grad." + name, relative_error(ours, expected[i].values, floor),
               limit(name, kGradientLimit));
     }
   }
@@ -333,8 +279,8 @@ class CaseRun {
       const CaseInputs whole(tensors, static_cast<int64_t>(step));
       const StepResult result =
           train_step(c_, model, parts(whole, accumulation, causal), optimizer, lr);
-      compare(cat("loss.", step), relative(result.loss, losses.at(step).as_double()), 1e-5);
-      compare(cat("grad_norm.", step), relative(result.grad_norm, norms.at(step).as_double()),
+      compare(cat("loss.", step), relative_error(result.loss, losses.at(step).as_double()), 1e-5);
+      compare(cat("grad_norm.", step), relative_error(result.grad_norm, norms.at(step).as_double()),
               1e-3);
     }
     compare("lrs", lr_error, 1e-12);
@@ -345,7 +291,8 @@ class CaseRun {
         fault(stored.name, "no parameter of the model has this name");
         continue;
       }
-      compare(stored.name, relative(doubles(parameter->value), read_numbers(stored).values), 1e-4);
+      compare(stored.name, relative_error(doubles(parameter->value), read_numbers(stored).values),
+              1e-4);
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include "autograd/rematerialise.h"
 #include "ops/primitives.h"
+#include "tensor/recorder.h"
 
 namespace stemma {
 
@@ -62,7 +63,8 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
 
 Residual Model::Block::operator()(Ctx& c, Pass& pass, Residual stream, KvState* state) const {
   // One branch: x = after_add(x + out(branch(in(x)))), the addition left pending for the next norm.
-  auto branch = [&](const Norms& norms, auto&& compute) {
+  auto branch = [&](const char* name, const Norms& norms, auto&& compute) {
+    const Scope scope(c, name);
     Tensor in;
     if (norms.in) {
       in = norms.in->absorb(c, stream);
@@ -75,8 +77,8 @@ Residual Model::Block::operator()(Ctx& c, Pass& pass, Residual stream, KvState* 
     stream.delta = y;
     if (norms.after_add) stream = {norms.after_add->absorb(c, stream), {}};
   };
-  branch(mix, [&](const Tensor& x) { return mixer(c, pass, x, state); });
-  branch(ff, [&](const Tensor& x) { return ffn(c, x); });
+  branch("attn", mix, [&](const Tensor& x) { return mixer(c, pass, x, state); });
+  branch("ffn", ff, [&](const Tensor& x) { return ffn(c, x); });
   return stream;
 }
 
@@ -92,16 +94,22 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   if (pass->adapters()) inside.adapters = &pass->adapters();
   std::vector<LayerState> remembered;  // what each execution sees of the state
   if (state) remembered = state->begin(batch);
-  Residual stream{embed_(c, *pass), {}};
+  Residual stream;
+  {
+    const Scope scope(c, "embed");
+    stream = {embed_(c, *pass), {}};
+  }
   // The stream as it stands, kept so that nobody adds the pending part twice.
   auto settled = [&] {
     stream = {stream.value(c), {}};
     return stream.x;
   };
 
+  const char* stack = spec_.encoder ? "encoder." : "decoder.";
   for (size_t l = 0; l < blocks_.size(); ++l) {
     if (hidden_states) hidden_states->push_back(settled());
     const Block& block = blocks_[l];
+    const Scope scope(c, stack, l);
     if (c.rematerialise && !state) {
       const auto [x, delta] =
           rematerialised<2>(inside, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
@@ -113,6 +121,7 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
       stream = block(inside, *pass, stream, state ? &std::get<KvState>(remembered[l]) : nullptr);
     }
   }
+  const Scope scope(c, stack, "final_norm");
   Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();
   if (hidden_states) hidden_states->push_back(hidden);
   if (state) state->advance(batch, remembered);

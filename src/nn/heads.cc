@@ -3,6 +3,7 @@
 #include "ops/activation.h"
 #include "ops/cross_entropy.h"
 #include "ops/primitives.h"
+#include "tensor/recorder.h"
 
 namespace stemma {
 namespace {
@@ -26,6 +27,7 @@ PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t 
 }
 
 Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
+  const Scope scope(c, "heads.pooler");
   return activation(c, dense(c, end_rows(c, batch, hidden, false)), spec.act);
 }
 
@@ -53,10 +55,12 @@ Tensor LmHeadLayer::transformed(Ctx& c, const Tensor& rows) const {
 }
 
 Tensor LmHeadLayer::logits(Ctx& c, const Tensor& rows) const {
+  const Scope scope(c, "heads.lm");
   return decoder(c, transformed(c, rows));
 }
 
 Tensor LmHeadLayer::loss(Ctx& c, const Tensor& rows, const Tensor& labels) const {
+  const Scope scope(c, "heads.lm");
   return linear_cross_entropy(c, transformed(c, rows), *decoder.weight, labels);
 }
 
@@ -68,6 +72,7 @@ ClassifierLayer ClassifierLayer::declare(ParamStore& store, const Classifier& sp
 
 Tensor ClassifierLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden,
                                    const Tensor& pooled) const {
+  const Scope scope(c, "heads.", spec.name);
   switch (spec.reads) {
     case Reads::pooled:
       check(static_cast<bool>(pooled), "[head] ", spec.name,
@@ -85,6 +90,9 @@ SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, int64_t width, double st
   return {Linear::declare(store, {{"heads.span", 2, true}}, width, std)};
 }
 
-Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const { return dense(c, hidden); }
+Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const {
+  const Scope scope(c, "heads.span");
+  return dense(c, hidden);
+}
 
 }  // namespace stemma

@@ -110,6 +110,34 @@ TEST(Cli, VerifyReportsEachResult) {
   EXPECT_GT(bad.objects().size(), 0u);
 }
 
+TEST(Cli, VerifyTraceNamesTheFirstLayerThatDiverges) {
+  const Result r = run("verify --json --trace " + kCases + "bert/base");
+  ASSERT_EQ(r.status, 0) << r.err;
+  EXPECT_EQ(r.objects().size(), 4u) << "the embedding and three blocks";
+  for (const Json& row : r.objects()) {
+    for (const char* key : {"case", "layer", "against", "error", "limit", "ok", "first"})
+      EXPECT_TRUE(row.has(key)) << row.dump();
+    EXPECT_FALSE(row.at("first").as_bool());
+  }
+}
+
+TEST(Cli, InspectDataflowTakesAModelOrAConfig) {
+  const std::string model = kCases + "bert/base/model";
+  for (const std::string& source : {model, model + "/config.json"}) {
+    const Result r = run("inspect --dataflow --tokens 5 --json " + source);
+    ASSERT_EQ(r.status, 0) << r.err;
+    ASSERT_FALSE(r.objects().empty());
+    for (const Json& step : r.objects())
+      for (const char* key :
+           {"block", "part", "op", "kernel", "inputs", "outputs", "bytes", "seconds"})
+        EXPECT_TRUE(step.has(key)) << step.dump();
+  }
+  const Result folded = run("inspect --dataflow --tokens 5 " + model);
+  EXPECT_NE(folded.out.find("encoder.0 .. encoder.2 (x 3)"), std::string::npos) << folded.out;
+  EXPECT_EQ(run("inspect --dataflow --tokens 5000 " + model).status, 1);
+  EXPECT_EQ(run("inspect --dataflow --decode " + model).status, 1);
+}
+
 TEST(Cli, InspectListsTensorsByPublishedName) {
   const Result r = run("inspect --json --tensors " + kCases + "qwen3/causal_tied/model");
   ASSERT_EQ(r.status, 0) << r.err;

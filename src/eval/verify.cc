@@ -8,6 +8,7 @@
 #include "autograd/tape.h"
 #include "eval/case.h"
 #include "eval/compare.h"
+#include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "run/embed.h"
 #include "run/generate.h"
@@ -262,7 +263,7 @@ class CaseRun {
     const Json file = Json::parse_file(folder_ / "train.json");
     const TensorFiles tensors = TensorFiles::open(folder_ / "train.safetensors");
     // A model of its own: training changes the weights.
-    checkpoint_ = load_checkpoint(c_, model_directory());
+    checkpoint_ = load_case_model(c_, folder_);
     Model& model = *checkpoint_->model;
     model.params().make_flat(c_, 0, true);
 

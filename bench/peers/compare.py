@@ -65,27 +65,30 @@ class Engine:
 
 def compare(ours_command, spec, amount, options):
     """One pair as a dictionary: ratio, spread and shares, or `not_run`."""
+    ours = Engine(ours_command)
+    first = ours.ask("")  # warms up, and tells whether there is a row at all
+    if first is None or "not_run" in first:
+        return {"not_run": "stemma: " + (first["not_run"] if first else ours.close())}
     peer = Engine([sys.executable, str(HERE / "worker.py"), json.dumps(spec)])
     told = peer.read()
     if told is None or "not_run" in told:
         why = told["not_run"] if told else peer.close()
         peer.close()
+        ours.close()
         return {"not_run": why}
     row = {"peer": told["peer"], "error": told["error"]}
     if not told["error"] <= LIMITS[spec["dtype"]]:
         peer.close()
+        ours.close()
         return {**row, "not_run": f"its output is wrong: error {told['error']:.1e}"}
     peer.pause()
-    ours = Engine(ours_command)
     pairs = []
     for turn in range(options.turns + 1):
-        mine = ours.ask("")
-        if mine is None or "not_run" in mine:
-            peer.close()
-            return {**row, "not_run": "stemma: " + (mine["not_run"] if mine else ours.close())}
-        theirs = peer.ask(str(options.seconds))
-        if theirs is None:
-            return {**row, "not_run": peer.close()}
+        mine, theirs = ours.ask(""), peer.ask(str(options.seconds))
+        if mine is None or theirs is None:
+            why = "stemma: " + ours.close() if mine is None else peer.close()
+            (peer if mine is None else ours).close()
+            return {**row, "not_run": why}
         if turn > 0:  # the first warms up
             scale = 1e9 if mine["unit"].startswith("G") else 1
             pairs.append((mine, amount / theirs["seconds"] / scale))

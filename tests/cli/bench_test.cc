@@ -26,7 +26,7 @@ void expect_row(const Json& row) {
 
 TEST(CliBench, OneObjectARow) {
   for (const char* work : {"machine --filter multiply-add", "gemm --shapes 512x5x7,513x1x1",
-                           "attention --filter 'forward 16x128'"}) {
+                           "attention --filter 'forward 16x128 H12/12 D64 f32'"}) {
     const Result r = run(cat("bench ", work, kQuick));
     ASSERT_EQ(r.status, 0) << r.err;
     ASSERT_FALSE(r.objects().empty()) << work;

@@ -168,7 +168,12 @@ std::vector<Item> model_items(const ModelSource& source) {
               .prepare = [subject, prepare](Ctx& c) { return prepare(c, *subject); }};
     if (length > spec.max_positions)
       item.not_run = cat("the model has ", spec.max_positions, " positions");
+    Item low = item;
+    low.dtype = "bf16";
+    low.prepare = nullptr;
+    low.not_run = "models compute in f32 so far";
     items.push_back(std::move(item));
+    items.push_back(std::move(low));
   };
   if (!source.texts.empty()) {
     items.push_back({.work = "embed",

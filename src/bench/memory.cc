@@ -3,10 +3,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <string>
 #include <vector>
+
+#include "bench/measure.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/memory.cc"
@@ -47,20 +50,28 @@ double memory_read_peak(Team& team, double seconds) {
   constexpr int64_t kPiece = 1 << 20;  // floats
   static const std::vector<float> memory(static_cast<size_t>(beyond_cache() / 4), 0.5f);
   const int64_t pieces = static_cast<int64_t>(memory.size()) / kPiece;
-  std::vector<float> sink(static_cast<size_t>(pieces));
+  // Probes go on where the last one ended: what was read lately may still be in a cache.
+  static std::atomic<int64_t> next = 0;
+  struct alignas(64) Reader {
+    std::vector<double> times;
+    float sink = 0;
+  };
+  std::vector<Reader> readers(static_cast<size_t>(team.size()));
   const auto begin = Clock::now();
-  double best = 0, elapsed = 0;
-  do {
-    const auto start = Clock::now();
-    team.run(pieces, [&](int64_t i) {
-      sink[static_cast<size_t>(i)] = STEMMA_AT_LEVEL(read_all)(memory.data() + i * kPiece, kPiece);
-    });
-    const auto end = Clock::now();
-    const double time = std::chrono::duration<double>(end - start).count();
-    best = std::max(best, static_cast<double>(pieces * kPiece) * 4 / time);
-    elapsed = std::chrono::duration<double>(end - begin).count();
-  } while (elapsed < seconds);
-  return best;
+  team.run(team.size(), [&](int64_t i) {
+    Reader& reader = readers[static_cast<size_t>(i)];
+    for (auto start = begin;
+         reader.times.empty() || std::chrono::duration<double>(start - begin).count() < seconds;) {
+      const float* piece = memory.data() + next++ % pieces * kPiece;
+      const auto from = Clock::now();
+      reader.sink += STEMMA_AT_LEVEL(read_all)(piece, kPiece);
+      start = Clock::now();
+      reader.times.push_back(std::chrono::duration<double>(start - from).count());
+    }
+  });
+  double sum = 0;
+  for (const Reader& reader : readers) sum += kPiece * 4 / quantile(reader.times, 0.5);
+  return sum;
 }
 
 int64_t beyond_cache() {

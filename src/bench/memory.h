@@ -8,7 +8,7 @@
 namespace stemma::bench {
 
 // Bytes a second of reading more than the last-level cache holds, on all threads; takes about
-// `seconds`.
+// `seconds`. Each thread counts its median piece, since others may use the machine too.
 double memory_read_peak(Team& team, double seconds);
 
 // More bytes than the caches hold: what a working set must exceed to come from memory.

@@ -66,12 +66,6 @@ std::vector<Item> attention_items(bool full) {
                            .dtype = "f32",
                            .unit = "GFLOP/s",
                            .prepare = [s, backward](Ctx& c) { return prepare(c, s, backward); }});
-          Item low = items.back();
-          low.dtype = "bf16";
-          low.math = Math::bf16;
-          low.prepare = nullptr;
-          low.not_run = "attention computes in f32 so far";
-          items.push_back(std::move(low));
         }
   return items;
 }

@@ -35,10 +35,6 @@ std::vector<Item> gemm_items(const std::vector<GemmShape>& shapes);
 // not.
 std::vector<Item> attention_items(bool full);
 
-// The registered ops' timed cases, on more rows than the caches hold: bytes that must be read and
-// written, each once, against the rate at which memory can be read.
-std::vector<Item> op_items();
-
 // A model of random weights; or, with `texts`, the directory's own, which embeds those.
 struct ModelSource {
   std::string name;  // as rows call it

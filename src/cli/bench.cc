@@ -47,7 +47,7 @@ struct Bench {
   bool full = false, scaling = false, config = false, on_input = false;
 
   void declare(Options& o) {
-    o.add("work", work, "machine, gemm, attention, ops or model", true);
+    o.add("work", work, "machine, gemm, attention or model", true);
     o.add("spec", spec, "For model: a directory, a name, a config.json or a built-in shape");
     o.add("--seconds", seconds, "Seconds of work a row, besides the probes");
     o.add("--isa", levels, "CPU levels with commas between them, or all (default: the best)");
@@ -75,7 +75,6 @@ struct Bench {
     if (work == "gemm")
       return bench::gemm_items(shapes.empty() ? bench::gemm_shapes(full)
                                               : bench::parse_shapes(shapes));
-    if (work == "ops") return bench::op_items();
     if (work == "attention") return bench::attention_items(full);
     if (work == "model") {
       bench::ModelSource source = source_of(spec);
@@ -83,15 +82,15 @@ struct Bench {
       return bench::model_items(source);
     }
     fail(Code::kUsage, "[bench] cannot measure '", work,
-         "'; it may be machine, gemm, attention, ops or model");
+         "'; it may be machine, gemm, attention or model");
   }
 
   std::vector<Isa> chosen_levels() const {
     if (levels.empty()) return {isa()};
-    if (levels == "all") return available_dot_isas();
+    if (levels == "all") return available_isas();
     std::vector<Isa> out;
     for (const std::string& name : parts(levels)) {
-      const auto& known = available_dot_isas();
+      const auto& known = available_isas();
       const auto found =
           std::find_if(known.begin(), known.end(), [&](Isa i) { return isa_name(i) == name; });
       if (found == known.end()) {

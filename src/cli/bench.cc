@@ -87,10 +87,10 @@ struct Bench {
 
   std::vector<Isa> chosen_levels() const {
     if (levels.empty()) return {isa()};
-    if (levels == "all") return available_isas();
+    if (levels == "all") return available_dot_isas();
     std::vector<Isa> out;
     for (const std::string& name : parts(levels)) {
-      const auto& known = available_isas();
+      const auto& known = available_dot_isas();
       const auto found =
           std::find_if(known.begin(), known.end(), [&](Isa i) { return isa_name(i) == name; });
       if (found == known.end()) {

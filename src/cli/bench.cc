@@ -75,7 +75,6 @@ struct Bench {
     if (work == "gemm")
       return bench::gemm_items(shapes.empty() ? bench::gemm_shapes(full)
                                               : bench::parse_shapes(shapes));
-    if (work == "ops") return bench::op_items();
     if (work == "attention") return bench::attention_items(full);
     if (work == "ops") return bench::op_items();
     if (work == "model") {

@@ -1,7 +1,9 @@
 // stemma inspect MODEL: what a model directory holds: its spec and its parameters; or what one
 // forward pass does, step by step.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "cli/bytes.h"
 #include "cli/verb.h"
@@ -49,13 +51,14 @@ void blocks(const StackSpec& stack, std::string& out) {
 struct Inspect {
   std::string model;
   bool tensors = false, flow = false, decode = false, all = false;
-  int tokens = 128;
+  std::optional<int> tokens;
 
   void declare(Options& o) {
     o.add("model", model, "A model (directory or name), or a config.json", true);
     o.add("--tensors", tensors, "List every parameter with its published name and shape");
     o.add("--dataflow", flow, "Instead: one forward pass, step by step: kernels, shapes, bytes");
-    o.add("--tokens", tokens, "For --dataflow: the length of the sequence");
+    o.add("--tokens", tokens,
+          "For --dataflow: the length of the sequence (default: 128, or what fits)");
     o.add("--decode", decode, "For --dataflow: the token after them");
     o.add("--all", all, "For --dataflow: identical blocks each by itself");
   }
@@ -108,7 +111,9 @@ struct Inspect {
 
   int print_dataflow(Session& session, Ctx& c, const Checkpoint& checkpoint, bool weights) const {
     if (!weights) checkpoint.model->params().make_flat(c, 0, false);  // values do not matter
-    const std::vector<Step> steps = dataflow(c, *checkpoint.model, tokens, decode);
+    // The token that --decode adds wants a position too.
+    const int fit = std::min(128, checkpoint.model->spec().max_positions - 1);
+    const std::vector<Step> steps = dataflow(c, *checkpoint.model, tokens.value_or(fit), decode);
     for (const Step& step : steps)
       if (session.json)
         session.emit(Json::object({{"block", step.block},

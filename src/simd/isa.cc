@@ -41,7 +41,7 @@ std::vector<Isa> detect() {
 }
 
 // Linux gives a process its tiles only after it has asked for them; threads inherit the permission.
-bool tiles_permitted() {
+[[maybe_unused]] bool tiles_permitted() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

@@ -81,9 +81,9 @@ void expect_product(const Shape3& s, bool a_transposed, bool b_transposed, bool 
 
 TEST_P(Bf16Parts, MultiplyAsTheirDefinition) {
   int variant = 0;
-  for (int64_t m : {1, 3, 17, 33, 63, 65})
-    for (int64_t n : {1, 7, 16, 17, 32})
-      for (int64_t k : {1, 3, 31, 64, 65}) {
+  for (int64_t m : {1, 3, 17, 65})
+    for (int64_t n : {1, 17, 32})
+      for (int64_t k : {1, 31, 64, 65}) {
         expect_product<float>({m, n, k}, variant & 1, variant & 2, variant & 4, 64);
         expect_product<uint16_t>({m, n, k}, variant & 2, variant & 1, variant & 4, 32);
         variant += 3;

@@ -72,12 +72,11 @@ class Download {
   // The file's content, whole and checked, and the link to it.
   void fetch(RemoteFile file) {
     constexpr int kMostChanges = 3;
-    for (int changes = 0; !fetch_blob(file); ++changes) {
+    for (int changes = 0; !fetch_as_known(file); ++changes) {
       check(changes < kMostChanges, "[hub] ", repo_, ": ", file.name,
             " changes on the hub while it is being read");
       file = ask(file.name);
     }
-    link_blob(blob_path(file), snapshot() / file.name);
   }
 
   void create_folders() const {
@@ -103,14 +102,22 @@ class Download {
 
   fs::path blob_path(const RemoteFile& file) const { return folder_ / "blobs" / file.etag; }
 
-  // Receives the file's blob. False where the hub has another content by now.
-  bool fetch_blob(const RemoteFile& file) {
-    const fs::path blob = blob_path(file);
+  // Receives and links the file, unless somebody else has by the time that it is our turn. False
+  // where the hub has another content by now.
+  bool fetch_as_known(const RemoteFile& file) {
     const FileLock lock(locks_folder(repo_) / (file.etag + ".lock"), [&] {
       if (options_.notice)
         options_.notice(cat("another process is downloading ", file.name, "; waiting for it"));
     });
-    if (fs::exists(blob)) return true;
+    if (has(file.name)) return true;
+    const fs::path blob = blob_path(file);
+    if (!fs::exists(blob) && !receive(file, blob)) return false;
+    link_blob(blob, snapshot() / file.name);
+    return true;
+  }
+
+  // Receives the file's content. False where the hub has another content by now.
+  bool receive(const RemoteFile& file, const fs::path& blob) {
     PartialFile partial(blob.string() + kIncomplete);
     if (!file.has_sha256()) partial.clear();  // nothing could vouch for what is there
     Patience patience = client_.patience();

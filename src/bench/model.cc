@@ -175,7 +175,7 @@ std::vector<Item> model_items(const ModelSource& source) {
   const auto subject = std::make_shared<Subject>();
   subject->config = source.config;
   const ModelSpec spec = resolve(source.config).spec;
-  const bool causal = std::get<Attention>(spec.stack().blocks.at(0).mixer).causal;
+  const bool causal = is_causal(spec.stack().blocks.at(0).mixer);
   std::vector<Item> items;
   const auto add = [&](const char* work, const std::string& shape, int length,
                        std::initializer_list<Format> formats, auto prepare) {

@@ -36,8 +36,9 @@ void lines(const Json& value, const std::string& name, std::string& out) {
   }
 }
 
-// The stack's blocks, runs of equal ones once.
-void blocks(const StackSpec& stack, std::string& out) {
+// A stack's blocks, runs of equal ones once, and what is around them.
+void lines(const StackSpec& stack, const char* name, std::string& out) {
+  out += cat(name, "\n");
   for (size_t i = 0; i < stack.blocks.size();) {
     const Json block = to_json(stack.blocks[i]);
     size_t end = i + 1;
@@ -46,6 +47,8 @@ void blocks(const StackSpec& stack, std::string& out) {
     lines(block, "", out);
     i = end;
   }
+  if (!stack.schedule.empty()) lines(to_json(stack.schedule), "schedule", out);
+  if (stack.final_norm) lines(to_json(*stack.final_norm), "final_norm", out);
 }
 
 struct Inspect {
@@ -93,9 +96,9 @@ struct Inspect {
     std::string text;
     text += "embed\n";
     lines(to_json(spec.embed), "", text);
-    blocks(spec.stack(), text);
+    if (spec.encoder) lines(*spec.encoder, "encoder", text);
+    if (spec.decoder) lines(*spec.decoder, "decoder", text);
     text += "model\n";
-    if (spec.stack().final_norm) lines(to_json(*spec.stack().final_norm), "final_norm", text);
     for (const HeadSpec& head : spec.heads) lines(to_json(head), "head", text);
     lines(to_json(spec.ties), "ties", text);
     lines(Json(spec.max_positions), "max_positions", text);

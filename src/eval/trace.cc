@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Forward {
-  std::vector<Tensor> hidden_states;
+  std::vector<Tensor> hidden_states;  // of the stack that the heads read
   std::vector<Step> steps;
 };
 
@@ -20,7 +20,9 @@ Forward run(Ctx& c, const Model& model, const Batch& batch, bool kernels) {
   own.rec = &recorder;
   own.kernels = kernels;
   Forward forward;
-  model.forward(own, batch, nullptr, &forward.hidden_states);
+  HiddenStates states;
+  model.forward(own, batch, nullptr, &states);
+  forward.hidden_states = std::move(model.spec().decoder ? states.decoder : states.encoder);
   forward.steps = recorder.take();
   return forward;
 }
@@ -28,15 +30,15 @@ Forward run(Ctx& c, const Model& model, const Batch& batch, bool kernels) {
 // The layer whose output hidden_states[i] is.
 std::string layer_name(const ModelSpec& spec, size_t i) {
   if (i == 0) return "embed";
-  std::string name = cat(spec.encoder ? "encoder." : "decoder.", i - 1);
-  if (i == spec.stack().blocks.size() && spec.stack().final_norm) name += " + final_norm";
+  std::string name = cat(spec.decoder ? "decoder." : "encoder.", i - 1);
+  if (i == spec.stack().executions() && spec.stack().final_norm) name += " + final_norm";
   return name;
 }
 
 // The steps that turn hidden_states[i - 1] into hidden_states[i].
 std::vector<Step> steps_of(const std::vector<Step>& all, const ModelSpec& spec, size_t i) {
-  const std::string stack = spec.encoder ? "encoder." : "decoder.";
-  const bool last = i == spec.stack().blocks.size();
+  const std::string stack = spec.decoder ? "decoder." : "encoder.";
+  const bool last = i == spec.stack().executions();
   std::vector<Step> steps;
   for (const Step& step : all) {
     // Kernels and definitions are reached by other copies and views.

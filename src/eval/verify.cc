@@ -155,11 +155,16 @@ class CaseRun {
     const bool more = reference.tensors().size() > ours.size();
     if (more && !is_sentence_case()) {
       const Model& model = *checkpoint().model;
-      std::vector<Tensor> hidden_states;
+      HiddenStates hidden_states;
       const Tensor hidden = model.forward(c_, inputs().batch(), nullptr, &hidden_states);
       ours.emplace_back("last_hidden_state", hidden);
-      for (size_t i = 0; i < hidden_states.size(); ++i)
-        ours.emplace_back(cat("hidden_states.", i), hidden_states[i]);
+      const bool both = model.spec().encoder && model.spec().decoder;
+      const auto add_states = [&](const std::string& name, const std::vector<Tensor>& states) {
+        for (size_t i = 0; i < states.size(); ++i) ours.emplace_back(cat(name, i), states[i]);
+      };
+      add_states(both ? "encoder_hidden_states." : "hidden_states.", hidden_states.encoder);
+      add_states(both ? "decoder_hidden_states." : "hidden_states.", hidden_states.decoder);
+      if (both) ours.emplace_back("encoder_last_hidden_state", hidden_states.encoder.back());
       for (auto& answer : model.answers(c_, inputs().batch(), hidden)) ours.push_back(answer);
       if (reference.find("loss"))
         attempt("loss", [&] {
@@ -199,6 +204,7 @@ class CaseRun {
     tape.backward(recorded, loss);
 
     const TensorFiles reference = TensorFiles::open(folder_ / "grads.safetensors");
+    const std::vector<PublishedTensor> published = published_tensors(checkpoint);
     std::vector<Numbers> expected;
     double squares = 0;
     int64_t count = 0;
@@ -210,12 +216,11 @@ class CaseRun {
     const double rms = std::sqrt(squares / static_cast<double>(std::max<int64_t>(1, count)));
     for (size_t i = 0; i < expected.size(); ++i) {
       const std::string& name = reference.tensors()[i].name;
-      const Parameter* parameter = find_parameter(name);
-      if (!parameter || !parameter->grad) {
+      const std::vector<double> ours = published_values(published, name, &Parameter::grad);
+      if (ours.empty()) {
         fault("grad." + name, "no parameter of the model has this name");
         continue;
       }
-      const std::vector<double> ours = doubles(parameter->grad);
       if (ours.size() != expected[i].values.size()) {
         fault("grad." + name, "the gradient's size differs");
         continue;
@@ -226,17 +231,25 @@ class CaseRun {
     }
   }
 
-  // By published name; a tied head's matrix is the embedding.
-  const Parameter* find_parameter(const std::string& published) {
+  // By published name, as the reference lists them: a tied head's matrix is the embedding.
+  // Empty where there is no such tensor.
+  std::vector<double> published_values(const std::vector<PublishedTensor>& published,
+                                       const std::string& name, Tensor Parameter::*of) {
     for (const auto& adapter : checkpoint().model->adapters())
       for (const Parameter& p : adapter->params().all())
-        if (peft_name(checkpoint(), p) == published) return &p;
-    const auto own = own_name(checkpoint().rules, published);
-    if (!own) return nullptr;
-    ParamStore& params = checkpoint().model->params();
-    Parameter* found = params.find(*own);
-    if (!found && *own == "heads.lm.decoder.weight") found = params.find("embed.tokens");
-    return found;
+        if (peft_name(checkpoint(), p) == name) return doubles(p.*of);
+    const auto found = find_published(checkpoint().rules, name);
+    if (!found) return {};
+    const std::string own = found->own.front() == "heads.lm.decoder.weight" &&
+                                    !checkpoint().model->params().find(found->own.front())
+                                ? "embed.tokens"
+                                : found->own.front();
+    for (const PublishedTensor& tensor : published)
+      if (tensor.parts.front()->name == own && tensor.parts.front()->*of) {
+        const std::vector<float> values = tensor.values(of);
+        return {values.begin(), values.end()};
+      }
+    return {};
   }
 
   void generation() {
@@ -285,15 +298,16 @@ class CaseRun {
               1e-3);
     }
     compare("lrs", lr_error, 1e-12);
+    const std::vector<PublishedTensor> published = published_tensors(checkpoint());
     for (const StoredTensor& stored : tensors.tensors()) {
       if (!stored.name.starts_with("final.")) continue;
-      const Parameter* parameter = find_parameter(stored.name.substr(6));
-      if (!parameter) {
+      const std::vector<double> ours =
+          published_values(published, stored.name.substr(6), &Parameter::value);
+      if (ours.empty()) {
         fault(stored.name, "no parameter of the model has this name");
         continue;
       }
-      compare(stored.name, relative_error(doubles(parameter->value), read_numbers(stored).values),
-              1e-4);
+      compare(stored.name, relative_error(ours, read_numbers(stored).values), 1e-4);
     }
   }
 

@@ -20,7 +20,7 @@ constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kHalves[] = {".lora_A", ".lora_B"};
 
 // A slice that may have a pair, and the published name of its module.
-struct Place {
+struct Site {
   const Weight* weight;
   size_t slice;
   std::string own, module;
@@ -28,22 +28,22 @@ struct Place {
 
 std::string module_of(const Checkpoint& checkpoint, const std::string& own) {
   constexpr std::string_view kWeight = ".weight";
-  const auto name = published_name(checkpoint.rules, own + ".weight", checkpoint.prefixed);
-  return name && name->ends_with(kWeight) ? name->substr(0, name->size() - kWeight.size())
-                                          : std::string();
+  const auto found = published_of(checkpoint.rules, own + ".weight", checkpoint.prefixed);
+  if (!found || found->rearranged() || !found->name.ends_with(kWeight)) return "";
+  return found->name.substr(0, found->name.size() - kWeight.size());
 }
 
 // The matrices of the blocks.
-std::vector<Place> places_in(const Checkpoint& checkpoint) {
-  std::vector<Place> places;
+std::vector<Site> sites_in(const Checkpoint& checkpoint) {
+  std::vector<Site> sites;
   for (const Weight& weight : checkpoint.model->params().weights())
     for (size_t s = 0; s < weight.slices().size(); ++s) {
       const std::string& own = weight.slices()[s].name;
       if (own.starts_with("heads.") || own.starts_with("embed.")) continue;
       const std::string module = module_of(checkpoint, own);
-      if (!module.empty()) places.push_back({&weight, s, own, module});
+      if (!module.empty()) sites.push_back({&weight, s, own, module});
     }
-  return places;
+  return sites;
 }
 
 bool names(const std::string& target, const std::string& module) {
@@ -112,10 +112,10 @@ std::string peft_name(const Checkpoint& checkpoint, const Parameter& parameter) 
 
 std::unique_ptr<Adapter> make_adapter(const Checkpoint& checkpoint, const LoraSpec& spec) {
   auto adapter = std::make_unique<Adapter>(spec);
-  const std::vector<Place> places = places_in(checkpoint);
+  const std::vector<Site> sites = sites_in(checkpoint);
   std::set<std::string> unmet(spec.targets.begin(), spec.targets.end());
   std::set<std::string> known;
-  for (const Place& place : places) {
+  for (const Site& place : sites) {
     known.insert(place.module.substr(place.module.rfind('.') + 1));
     bool wanted = spec.targets.empty();
     for (const std::string& target : spec.targets)
@@ -141,13 +141,14 @@ std::unique_ptr<Adapter> load_adapter(Ctx& c, const Checkpoint& checkpoint,
   std::vector<std::string> unused;
   for (const StoredTensor& tensor : files->tensors()) {
     const auto named = parse(tensor.name);
-    const auto own = named ? own_name(checkpoint.rules, named->module + ".weight") : std::nullopt;
-    if (own)
-      halves[own->substr(0, own->rfind('.'))][named->half] = &tensor;
+    const auto found =
+        named ? find_published(checkpoint.rules, named->module + ".weight") : std::nullopt;
+    if (found && !found->rearranged())
+      halves[found->own.front().substr(0, found->own.front().rfind('.'))][named->half] = &tensor;
     else
       unused.push_back(tensor.name);
   }
-  for (const Place& place : places_in(checkpoint)) {
+  for (const Site& place : sites_in(checkpoint)) {
     const auto found = halves.find(place.own);
     if (found == halves.end()) continue;
     const auto [a, b] = found->second;

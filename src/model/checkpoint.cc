@@ -30,7 +30,12 @@ Shape shape_of(const StoredTensor& stored) {
   return shape;
 }
 
-using Stored = std::map<std::string, const StoredTensor*>;  // by our own name
+// What the files hold of one parameter: all of a tensor, or a part of it.
+struct Held {
+  const StoredTensor* tensor;
+  Published published;
+};
+using Stored = std::map<std::string, Held>;  // by our own name
 
 // What each tensor of the files is to us. Names nobody knows go to `unknown`.
 Stored collect(const WeightRules& rules, const TensorFiles& files, bool& prefixed,
@@ -39,15 +44,18 @@ Stored collect(const WeightRules& rules, const TensorFiles& files, bool& prefixe
   prefixed = false;
   for (const StoredTensor& tensor : files.tensors()) {
     if (is_ignorable(rules, tensor.name)) continue;
-    const auto own = own_name(rules, tensor.name);
-    if (!own) {
+    const auto published = find_published(rules, tensor.name);
+    if (!published) {
       unknown.push_back(tensor.name);
       continue;
     }
     prefixed = prefixed || tensor.name.starts_with(rules.base_prefix);
-    // Where two published names mean one parameter, the one we would write wins.
-    auto [it, fresh] = stored.try_emplace(*own, &tensor);
-    if (!fresh && published_name(rules, *own, prefixed) == tensor.name) it->second = &tensor;
+    for (const std::string& own : published->own) {
+      // Where two published names mean one parameter, the one we would write wins.
+      auto [it, fresh] = stored.try_emplace(own, Held{&tensor, *published});
+      if (!fresh && published_of(rules, own, prefixed)->name == tensor.name)
+        it->second = {&tensor, *published};
+    }
   }
   return stored;
 }
@@ -73,8 +81,8 @@ void settle(ModelSpec& spec, Stored& stored) {
   if (!spec.ties.lm_head || decoder == stored.end() || !spec.head<LmHead>()) return;
   auto tokens = stored.find(std::string(kTokens));
   if (tokens == stored.end())
-    stored[std::string(kTokens)] = decoder->second;
-  else if (!same_bytes(*tokens->second, *decoder->second))
+    stored.emplace(kTokens, decoder->second);
+  else if (!same_bytes(*tokens->second.tensor, *decoder->second.tensor))
     spec.ties.lm_head = false;
 }
 
@@ -99,6 +107,13 @@ void write_f32(const Tensor& value, const ByteSink& write) {
   }
 }
 
+Tensor stored_f32(Ctx& c, const StoredTensor& stored) {
+  const Tensor t = Tensor::empty(c, shape_of(stored));
+  to_f32(reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.dtype, t.elements(),
+         t.data<float>());
+  return t;
+}
+
 DType stored_mostly(const TensorFiles& files) {
   std::map<DType, size_t> bytes;
   for (const StoredTensor& tensor : files.tensors()) bytes[tensor.dtype] += tensor.bytes.size();
@@ -115,9 +130,53 @@ Format default_format(DType stored) {
 }
 
 std::string Checkpoint::published(const Parameter& parameter) const {
-  const auto name = published_name(rules, parameter.name, prefixed);
-  check(name.has_value(), "[checkpoint] no rule gives the published name of ", parameter.name);
-  return *name;
+  const auto found = published_of(rules, parameter.name, prefixed);
+  check(found.has_value(), "[checkpoint] no rule gives the published name of ", parameter.name);
+  if (found->own.size() == 1) return found->name;
+  const auto part = std::ranges::find(found->own, parameter.name) - found->own.begin();
+  return cat(found->name, "[", part, "]");
+}
+
+std::vector<PublishedTensor> published_tensors(const Checkpoint& checkpoint) {
+  std::vector<PublishedTensor> tensors;
+  const ParamStore& params = checkpoint.model->params();
+  for (const Parameter& p : params.all()) {
+    const auto found = published_of(checkpoint.rules, p.name, checkpoint.prefixed);
+    check(found.has_value(), "[checkpoint] no rule gives the published name of ", p.name);
+    if (found->own.front() != p.name) continue;  // it comes with the first of its tensor
+    PublishedTensor tensor{found->name, p.shape, {}, found->rule->transposed};
+    int64_t rows = 0;
+    for (const std::string& own : found->own) {
+      const Parameter* part = params.find(own);
+      check(part, "[checkpoint] ", found->name, " holds ", own, ", which the model does not have");
+      tensor.parts.push_back(part);
+      rows += part->shape[0];
+    }
+    tensor.shape[0] = rows;
+    if (tensor.transposed && p.shape.rank() == 2) tensor.shape = {p.shape[1], rows};
+    tensors.push_back(std::move(tensor));
+  }
+  return tensors;
+}
+
+std::vector<float> PublishedTensor::values(Tensor Parameter::*of) const {
+  std::vector<float> out(static_cast<size_t>(shape.elements()));
+  const bool turned = transposed && shape.rank() == 2;
+  int64_t row = 0;
+  for (const Parameter* part : parts) {
+    const Tensor& value = part->*of;
+    const int64_t n = value.elements(), rows = part->shape[0],
+                  width = n / std::max<int64_t>(1, rows);
+    std::vector<float> own(static_cast<size_t>(n));
+    to_f32(value.bytes(), value.dtype(), n, own.data());
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t r = row + i / width, k = i % width;
+      out[static_cast<size_t>(turned ? k * shape[1] + r : r * width + k)] =
+          own[static_cast<size_t>(i)];
+    }
+    row += rows;
+  }
+  return out;
 }
 
 Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner) {
@@ -132,11 +191,46 @@ Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const T
   const bool readable = dtype == DType::f32 || (dtype != DType::f64 && shape.rank() >= 2);
   if (readable && aligned && shape.elements() > 0)
     return mapped_tensor(std::move(owner), stored.bytes, shape, dtype);
-  const Tensor t = Tensor::empty(c, shape);
-  to_f32(reinterpret_cast<const std::byte*>(stored.bytes.data()), dtype, shape.elements(),
-         t.data<float>());
-  return t;
+  return stored_f32(c, stored);
 }
+
+namespace {
+
+// The value of one parameter, of which `held` tells where it lies in the files.
+Tensor held_value(Ctx& c, const Held& held, const Parameter& p, const ParamStore& params,
+                  std::shared_ptr<const TensorFiles> owner) {
+  const StoredTensor& tensor = *held.tensor;
+  Shape asked = p.shape;  // of the whole tensor
+  int64_t first = 0, rows = 0;
+  for (const std::string& own : held.published.own) {
+    const Parameter* part = params.find(own);
+    if (part == &p) first = rows;
+    rows += part ? part->shape[0] : 0;
+  }
+  asked[0] = rows;
+  const bool turned = held.published.rule->transposed && p.shape.rank() == 2;
+  if (turned) asked = {p.shape[1], rows};
+  const Shape shape = shape_of(tensor);
+  check(shape == asked, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
+        ", config.json asks for ", asked.to_string());
+  if (!held.published.rearranged()) return stored_tensor(c, tensor, std::move(owner));
+  if (!turned) {
+    StoredTensor part = tensor;
+    const size_t row = tensor.bytes.size() / static_cast<size_t>(std::max<int64_t>(1, rows));
+    part.shape[0] = p.shape[0];
+    part.bytes = tensor.bytes.subspan(static_cast<size_t>(first) * row,
+                                      static_cast<size_t>(p.shape[0]) * row);
+    return stored_tensor(c, part, std::move(owner));
+  }
+  const Tensor whole = stored_f32(c, tensor), out = Tensor::empty(c, p.shape);
+  const int64_t n = p.shape[0], width = p.shape[1];
+  for (int64_t k = 0; k < width; ++k)
+    for (int64_t r = 0; r < n; ++r)
+      out.data<float>()[r * width + k] = whole.data<float>()[k * rows + first + r];
+  return out;
+}
+
+}  // namespace
 
 Checkpoint empty_checkpoint(Json config, const LoadOptions& options) {
   if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
@@ -175,15 +269,12 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
         missing.push_back(checkpoint.published(p));
       continue;
     }
-    const StoredTensor& tensor = *it->second;
-    const Shape shape = shape_of(tensor);
-    check(shape == p.shape, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
-          ", config.json asks for ", p.shape.to_string());
-    p.value = stored_tensor(c, tensor, files);
+    p.value = held_value(c, it->second, p, model.params(), files);
   }
   // Known tensors that this model has no place for: unused heads and a pooler are let be.
-  for (const auto& [name, tensor] : stored)
-    if (!model.params().find(name) && !name.starts_with("heads.")) unknown.push_back(tensor->name);
+  for (const auto& [name, held] : stored)
+    if (!model.params().find(name) && !name.starts_with("heads."))
+      unknown.push_back(held.tensor->name);
   check(missing.empty() && unknown.empty(), "[checkpoint] ", directory.string(),
         " does not hold what config.json describes; missing: ", listed(missing),
         "; not part of the model: ", listed(unknown));
@@ -201,11 +292,15 @@ void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
   config.set(modern ? "dtype" : "torch_dtype", "float32");
   write_file(directory / "config.json", config.dump(2) + "\n");
   std::vector<TensorEntry> entries;
-  for (const Parameter& p : checkpoint.model->params().all()) {
+  for (const PublishedTensor& tensor : published_tensors(checkpoint)) {
     std::vector<int64_t> shape;
-    for (int d = 0; d < p.shape.rank(); ++d) shape.push_back(p.shape[d]);
-    entries.push_back({checkpoint.published(p), DType::f32, std::move(shape),
-                       [&p](const ByteSink& write) { write_f32(p.value, write); }});
+    for (int d = 0; d < tensor.shape.rank(); ++d) shape.push_back(tensor.shape[d]);
+    entries.push_back({tensor.name, DType::f32, std::move(shape), [tensor](const ByteSink& write) {
+                         if (!tensor.rearranged())
+                           return write_f32(tensor.parts.front()->value, write);
+                         const std::vector<float> values = tensor.values(&Parameter::value);
+                         write(values.data(), values.size() * sizeof(float));
+                       }});
   }
   write_model_tensors(directory, entries);
 }

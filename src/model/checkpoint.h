@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/json.h"
 #include "model/family.h"
@@ -26,9 +27,22 @@ struct Checkpoint {
   DType stored = DType::f32;       // what most of the weights are stored in
   std::vector<std::string> fresh;  // parameters the files did not have (only where allowed)
 
-  // The published name of a parameter.
+  // The published name of a parameter; with [i] where it is the i-th of those in one tensor.
   std::string published(const Parameter& parameter) const;
 };
+
+// A tensor as it is published: parameters whose rows follow each other, maybe transposed.
+struct PublishedTensor {
+  std::string name;
+  Shape shape;
+  std::vector<const Parameter*> parts;
+  bool transposed = false;
+  bool rearranged() const { return parts.size() > 1 || transposed; }
+  // All of it from what its parts have there (&Parameter::value, &Parameter::grad).
+  std::vector<float> values(Tensor Parameter::*of) const;
+};
+// In the order of the parameters.
+std::vector<PublishedTensor> published_tensors(const Checkpoint& checkpoint);
 
 struct LoadOptions {
   bool heads = true;  // false: the base model alone

@@ -1,6 +1,8 @@
 #include "model/cost.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
 
 namespace stemma {
 namespace {
@@ -8,17 +10,33 @@ namespace {
 // Query-key pairs of a sequence of n tokens.
 double pairs(const Attention& attention, double n) {
   const double reach = attention.window > 0 ? std::min<double>(attention.window, n) : n;
-  if (!attention.causal) return n * reach;
+  if (!attention.causal) return n * std::min(n, attention.window > 0 ? 2 * reach - 1 : reach);
   return reach * (reach + 1) / 2 + (n - reach) * reach;
+}
+
+// What a mixer multiplies beside its weights, for a sequence of n tokens.
+double mixing_flops(const Attention& attention, double n) {
+  // Two products of head_size multiply-adds a pair and head.
+  return 4.0 * attention.heads * attention.head_size * pairs(attention, n);
 }
 
 }  // namespace
 
 ProductWeights product_weights(const Model& model) {
   ProductWeights w;
+  const auto times = [&](const std::string& name) {
+    for (const auto& [prefix, stack] : {std::pair{"encoder.", &model.spec().encoder},
+                                        std::pair{"decoder.", &model.spec().decoder}}) {
+      if (!*stack || (*stack)->schedule.empty() || !name.starts_with(prefix)) continue;
+      const int block = std::atoi(name.c_str() + std::strlen(prefix));
+      return static_cast<double>(std::ranges::count((*stack)->schedule, block));
+    }
+    return 1.0;
+  };
   for (const Parameter& p : model.params().all()) {
     if (p.shape.rank() < 2 || p.name.starts_with("embed.")) continue;
-    (p.name.starts_with("heads.") ? w.head : w.body) += static_cast<double>(p.shape.elements());
+    (p.name.starts_with("heads.") ? w.head : w.body) +=
+        times(p.name) * static_cast<double>(p.shape.elements());
   }
   const EmbedSpec& embed = model.spec().embed;
   if (model.spec().ties.lm_head)
@@ -29,13 +47,12 @@ ProductWeights product_weights(const Model& model) {
 double forward_flops(const Model& model, std::span<const int32_t> start, double answered) {
   const ProductWeights weights = product_weights(model);
   double sum = 2 * (weights.body * start.back() + weights.head * answered);
-  for (const BlockSpec& block : model.spec().stack().blocks) {
-    const auto& attention = std::get<Attention>(block.mixer);
-    // Two products of head_size multiply-adds a pair and head.
-    const double each = 4.0 * attention.heads * attention.head_size;
+  const StackSpec& stack = model.spec().stack();
+  for (size_t e = 0; e < stack.executions(); ++e)
     for (size_t s = 0; s + 1 < start.size(); ++s)
-      sum += each * pairs(attention, start[s + 1] - start[s]);
-  }
+      sum += std::visit(
+          [&](const auto& mixer) { return mixing_flops(mixer, start[s + 1] - start[s]); },
+          stack.blocks[stack.block_of(e)].mixer);
   return sum;
 }
 

@@ -22,10 +22,12 @@ struct SpecName;
   }
 STEMMA_SPEC_NAME(NoPosition, "none");
 STEMMA_SPEC_NAME(Rope, "rope");
+STEMMA_SPEC_NAME(RelativeBuckets, "relative_buckets");
 STEMMA_SPEC_NAME(LearnedPositions, "learned");
 STEMMA_SPEC_NAME(Attention, "attention");
 STEMMA_SPEC_NAME(Mlp, "mlp");
 STEMMA_SPEC_NAME(Glu, "glu");
+STEMMA_SPEC_NAME(NoFfn, "none");
 STEMMA_SPEC_NAME(Pooler, "pooler");
 STEMMA_SPEC_NAME(LmHead, "lm_head");
 STEMMA_SPEC_NAME(Classifier, "classifier");

@@ -7,13 +7,18 @@
 #include <vector>
 
 #include "model/spec.h"
+#include "model/stack.h"
 #include "model/state.h"
-#include "nn/attention.h"
 #include "nn/embedding.h"
-#include "nn/feed_forward.h"
 #include "nn/heads.h"
 
 namespace stemma {
+
+// The embeddings and each execution's output, the last one after the final norm where there is one,
+// as transformers lists them.
+struct HiddenStates {
+  std::vector<Tensor> encoder, decoder;
+};
 
 class Model {
  public:
@@ -36,12 +41,12 @@ class Model {
   // What attention multiplies in, and its state is kept in: bf16 below f32.
   DType kv_dtype() const { return format_ == Format::f32 ? DType::f32 : DType::bf16; }
 
-  // Last hidden states of every token [T,C] (after the final norm, where there is one). With a tape
-  // in `c`, differentiable (`batch` must live as long as the tape); with a `state`, continuing the
-  // sequences batch.seqs. `hidden_states` receives the embeddings and each block's output, as
-  // transformers lists them.
+  // Last hidden states of every token of the batch's main stream [T,C] (after the final norm, where
+  // there is one). With a tape in `c`, differentiable (`batch` must live as long as the tape); with
+  // a `state`, continuing the sequences batch.seqs. A model with both stacks reads batch.source
+  // with its encoder.
   Tensor forward(Ctx& c, const Batch& batch, StateStore* state = nullptr,
-                 std::vector<Tensor>* hidden_states = nullptr) const;
+                 HiddenStates* hidden_states = nullptr) const;
 
   // The answers of every head, named as the fields of transformers' outputs: "pooler_output",
   // "logits", "start_logits", ...
@@ -57,24 +62,12 @@ class Model {
   }
 
  private:
-  struct Block {
-    AttentionLayer mixer;
-    FeedForwardLayer ffn;
-    struct Norms {
-      std::optional<NormLayer> in, out, after_add;
-    } mix, ff;
-    Residual operator()(Ctx& c, Pass& pass, Residual stream, KvState* state) const;
-  };
-  static Block::Norms declare_norms(ParamStore& store, const std::string& name,
-                                    const Sublayer& spec, int64_t width);
-
   ModelSpec spec_;
   Format format_ = Format::f32;
   ParamStore params_;
   Adapters adapters_;
   EmbeddingLayer embed_;
-  std::vector<Block> blocks_;
-  std::optional<NormLayer> final_norm_;
+  std::optional<Stack> encoder_, decoder_;
   std::vector<HeadLayer> heads_;
 };
 

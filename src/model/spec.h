@@ -12,12 +12,16 @@ namespace stemma {
 struct BlockSpec {
   Mixer mixer;
   Sublayer mix;
+  std::optional<Attention> cross;  // attention to the encoder's output, after the mixer
+  Sublayer x;                      // cross attention's
   Ffn ffn;
   Sublayer ff;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("mixer", s.mixer);
     v("mix", s.mix);
+    v("cross", s.cross);
+    v("x", s.x);
     v("ffn", s.ffn);
     v("ff", s.ff);
   }
@@ -26,10 +30,17 @@ struct BlockSpec {
 struct StackSpec {
   std::vector<BlockSpec> blocks;
   std::optional<Norm> final_norm;
+  // Which block each execution runs, where some run more than once; empty: each once, in order.
+  std::vector<int> schedule = {};
+  size_t executions() const { return schedule.empty() ? blocks.size() : schedule.size(); }
+  size_t block_of(size_t execution) const {
+    return schedule.empty() ? execution : static_cast<size_t>(schedule[execution]);
+  }
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("blocks", s.blocks);
     v("final_norm", s.final_norm);
+    v("schedule", s.schedule);
   }
 };
 
@@ -59,7 +70,8 @@ struct ModelSpec {
     v("max_positions", s.max_positions);
   }
 
-  const StackSpec& stack() const { return encoder ? *encoder : *decoder; }
+  // The stack that the heads read: the decoder, where there is one.
+  const StackSpec& stack() const { return decoder ? *decoder : *encoder; }
   template <class Head>
   const Head* head() const {
     for (const HeadSpec& h : heads)

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/sha256.h"
+#include "nn/mixer.h"
 
 namespace stemma {
 namespace {
@@ -18,7 +19,7 @@ size_t tensor_bytes(const RecurrentSpec& spec) {
   return static_cast<size_t>(spec.shape.elements() * dtype_bits(spec.dtype) / 8);
 }
 
-int64_t page_bytes(const KvSpec& kv) { return Pool::footprint(kv.layout.bytes()); }
+int64_t page_bytes(const KvLayout& layout) { return Pool::footprint(layout.bytes()); }
 
 int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
@@ -26,9 +27,11 @@ int pages_for(int tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
 std::vector<StateSpec> state_specs(const ModelSpec& spec, DType kv) {
   std::vector<StateSpec> out;
-  for (const BlockSpec& block : spec.stack().blocks) {
-    const auto& a = std::get<Attention>(block.mixer);
-    out.push_back(KvSpec{{a.kv_heads, a.head_size, a.head_size, kv}, a.window});
+  const StackSpec& stack = spec.stack();
+  for (size_t e = 0; e < stack.executions(); ++e) {
+    const BlockSpec& block = stack.blocks[stack.block_of(e)];
+    add_state(block.mixer, kv, out);
+    if (block.cross) add_cross_state(*block.cross, kv, out);
   }
   return out;
 }
@@ -37,9 +40,9 @@ StateStore::StateStore(std::vector<StateSpec> specs, int64_t budget_bytes)
     : specs_(std::move(specs)), budget_(budget_bytes) {
   for (const StateSpec& spec : specs_) {
     if (const auto* from = std::get_if<KvFrom>(&spec)) {
-      const auto of = static_cast<size_t>(from->execution);
-      check(of < specs_.size() && std::holds_alternative<KvSpec>(specs_[of]), "[state] execution ",
-            from->execution, " has no keys and values to be read by another");
+      const auto of = static_cast<size_t>(from->state);
+      check(of < specs_.size() && std::holds_alternative<KvSpec>(specs_[of]), "[state] state ",
+            from->state, " has no keys and values to be read by another");
     } else if (const auto* recurrent = std::get_if<RecurrentSpec>(&spec)) {
       check(recurrent->snapshot_every > 0, "[state] snapshots every ", recurrent->snapshot_every,
             " tokens; it must be 1 or more");
@@ -81,7 +84,12 @@ int StateStore::first_page(const KvSpec& kv, int length) const {
   return kv.window == 0 ? 0 : std::max(0, length - kSlack - kv.window + 1) / kPageTokens;
 }
 
-bool StateStore::reserve(SeqId seq, int tokens) {
+int StateStore::source_length(SeqId seq) const {
+  auto it = sequences_.find(seq);
+  return it == sequences_.end() ? 0 : it->second.now.source_length;
+}
+
+bool StateStore::reserve(SeqId seq, int tokens, int source_tokens) {
   const bool is_new = !has(seq);
   Memory made = is_new ? fresh() : Memory();
   Memory& memory = is_new ? made : at(seq).now;
@@ -89,21 +97,26 @@ bool StateStore::reserve(SeqId seq, int tokens) {
   // Pages to be had: missing ones, and the last one where others hold it too.
   auto each_wanted = [&](auto&& visit) {
     for (size_t l = 0; l < specs_.size(); ++l) {
+      if (const auto* source = std::get_if<SourceKvSpec>(&specs_[l])) {
+        auto& table = std::get<PageTable>(memory.layers[l]);
+        for (int page = table.end(); page < pages_for(source_tokens); ++page)
+          visit(source->layout, table, page);
+      }
       const auto* kv = std::get_if<KvSpec>(&specs_[l]);
       if (!kv || tokens <= memory.length) continue;
       auto& table = std::get<PageTable>(memory.layers[l]);
       const int next = memory.length / kPageTokens;
-      if (next < table.end() && table[next].use_count() > 1) visit(*kv, table, next);
+      if (next < table.end() && table[next].use_count() > 1) visit(kv->layout, table, next);
       for (int page = std::max(next, table.end()); page < pages_for(tokens); ++page)
-        visit(*kv, table, page);
+        visit(kv->layout, table, page);
     }
   };
   int64_t wanted = is_new ? recurrent_size_ : 0;
-  each_wanted([&](const KvSpec& kv, PageTable&, int) { wanted += page_bytes(kv); });
+  each_wanted([&](const KvLayout& layout, PageTable&, int) { wanted += page_bytes(layout); });
   if (wanted > 0 && wanted > budget_ - bytes()) return false;
 
-  each_wanted([&](const KvSpec& kv, PageTable& table, int page) {
-    const auto size = static_cast<size_t>(kv.layout.bytes());
+  each_wanted([&](const KvLayout& layout, PageTable& table, int page) {
+    const auto size = static_cast<size_t>(layout.bytes());
     Buffer buffer = pages_.allocate(size);
     if (page < table.end()) {
       std::memcpy(buffer.get(), table[page].get(), size);
@@ -116,13 +129,15 @@ bool StateStore::reserve(SeqId seq, int tokens) {
   return true;
 }
 
-int64_t StateStore::bytes_for(int tokens) const {
+int64_t StateStore::bytes_for(int tokens, int source_tokens) const {
   int64_t total = recurrent_size_;
   for (const StateSpec& spec : specs_)
     if (const auto* kv = std::get_if<KvSpec>(&spec)) {
       const int most =
           kv->window == 0 ? tokens : std::min(tokens, kv->window + kSlack + kPageTokens);
-      total += pages_for(most) * page_bytes(*kv);
+      total += pages_for(most) * page_bytes(kv->layout);
+    } else if (const auto* source = std::get_if<SourceKvSpec>(&spec)) {
+      total += pages_for(source_tokens) * page_bytes(source->layout);
     }
   return total;
 }
@@ -171,9 +186,12 @@ void StateStore::truncate(Memory& memory, int length) const {
     return;
   }
   memory.length = length;
-  for (auto& layer : memory.layers)
-    if (auto* table = std::get_if<PageTable>(&layer))
-      while (table->end() > pages_for(length)) table->pages.pop_back();
+  for (size_t l = 0; l < specs_.size(); ++l)
+    if (auto* table = std::get_if<PageTable>(&memory.layers[l])) {
+      const bool of_source = std::holds_alternative<SourceKvSpec>(specs_[l]);
+      while (table->end() > pages_for(of_source ? memory.source_length : length))
+        table->pages.pop_back();
+    }
 }
 
 int StateStore::rollback(SeqId seq, int length) {
@@ -202,11 +220,15 @@ int64_t StateStore::bytes() const { return pages_.bytes_in_use() + recurrent_byt
 
 std::vector<LayerState> StateStore::begin(const Batch& batch) {
   std::vector<LayerState> out;
-  Ints past;
+  Ints past, source_past;
   for (size_t s = 0; s < batch.seqs.size(); ++s) {
     const SeqId seq = batch.seqs[s];
     past.push_back(length(seq));
-    check(reserve(seq, past.back() + batch.main.start[s + 1] - batch.main.start[s]),
+    source_past.push_back(source_length(seq));
+    const int brings = batch.source ? batch.source->start[s + 1] - batch.source->start[s] : 0;
+    check(brings == 0 || source_past.back() == 0, "[state] sequence ", seq,
+          " brings a source and has read one before");
+    check(reserve(seq, past.back() + batch.main.start[s + 1] - batch.main.start[s], brings),
           "[state] no room for sequence ", seq, " within ", budget_, " bytes");
   }
   for (size_t l = 0; l < specs_.size(); ++l) {
@@ -218,16 +240,21 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
       continue;
     }
     const auto* from = std::get_if<KvFrom>(&specs_[l]);
-    const size_t source = from ? static_cast<size_t>(from->execution) : l;
-    KvState state{{std::get<KvSpec>(specs_[source]).layout, {}}, past, from != nullptr, {}};
+    const size_t place = from ? static_cast<size_t>(from->state) : l;
+    const auto* source = std::get_if<SourceKvSpec>(&specs_[l]);
+    KvState state{{source ? source->layout : std::get<KvSpec>(specs_[place]).layout, {}},
+                  source ? source_past : past,
+                  from != nullptr,
+                  {}};
     for (SeqId seq : batch.seqs) {
       Memory& memory = at(seq).now;
-      auto& table = std::get<PageTable>(memory.layers[source]);
+      auto& table = std::get<PageTable>(memory.layers[place]);
       KvPages& pages = state.kv.sequences.emplace_back();
       pages.first_page = table.first;
       for (const Buffer& page : table.pages) pages.pages.push_back(page.get());
       auto& open = state.open.emplace_back();
-      for (int page = memory.length / kPageTokens; page < table.end(); ++page)
+      const int written = source ? memory.source_length : memory.length;
+      for (int page = written / kPageTokens; page < table.end(); ++page)
         open.push_back(table[page].get());
     }
     out.emplace_back(std::move(state));
@@ -240,6 +267,8 @@ void StateStore::advance(const Batch& batch, std::vector<LayerState>& layers) {
     Sequence& sequence = at(batch.seqs[s]);
     const int before = sequence.now.length;
     const int length = sequence.now.length += batch.main.start[s + 1] - batch.main.start[s];
+    if (batch.source)
+      sequence.now.source_length += batch.source->start[s + 1] - batch.source->start[s];
     for (size_t l = 0; l < specs_.size(); ++l) {
       if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
         auto& table = std::get<PageTable>(sequence.now.layers[l]);
@@ -322,6 +351,12 @@ class Reader {
   std::string_view text_;
 };
 
+const KvLayout* layout_of(const StateSpec& spec) {
+  if (const auto* kv = std::get_if<KvSpec>(&spec)) return &kv->layout;
+  if (const auto* source = std::get_if<SourceKvSpec>(&spec)) return &source->layout;
+  return nullptr;
+}
+
 // The rows of one page in f32, keys and then values.
 struct PageRows {
   explicit PageRows(const KvLayout& layout)
@@ -339,8 +374,11 @@ std::string StateStore::signature() const {
     if (const auto* kv = std::get_if<KvSpec>(&spec))
       s += cat("kv ", kv->layout.kv_heads, ' ', kv->layout.d, ' ', kv->layout.dv, ' ',
                dtype_name(kv->layout.dtype), ' ', kv->window, ';');
+    else if (const auto* source = std::get_if<SourceKvSpec>(&spec))
+      s += cat("source ", source->layout.kv_heads, ' ', source->layout.d, ' ', source->layout.dv,
+               ' ', dtype_name(source->layout.dtype), ';');
     else if (const auto* from = std::get_if<KvFrom>(&spec))
-      s += cat("from ", from->execution, ';');
+      s += cat("from ", from->state, ';');
     else
       s += cat("recurrent ", std::get<RecurrentSpec>(spec).shape.to_string(), ' ',
                dtype_name(std::get<RecurrentSpec>(spec).dtype), ';');
@@ -353,18 +391,21 @@ void StateStore::save(SeqId seq, const ByteSink& sink) const {
   out.text(kMagic);
   out.text(signature());
   out.number(memory.length);
+  out.number(memory.source_length);
   for (size_t l = 0; l < specs_.size(); ++l) {
     if (const auto* state = std::get_if<Tensor>(&memory.layers[l])) {
       if (memory.length == 0) continue;
       check(state->contiguous(), "[state] a recurrent state must be contiguous to be saved");
       out.raw(state->bytes(), tensor_bytes(std::get<RecurrentSpec>(specs_[l])));
-    } else if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
+    } else if (const KvLayout* layout = layout_of(specs_[l])) {
       const auto& table = std::get<PageTable>(memory.layers[l]);
       out.number(table.first);
-      PageRows rows(kv->layout);
-      for (int page = table.first; page < pages_for(memory.length); ++page) {
-        const int count = std::min(kPageTokens, memory.length - page * kPageTokens);
-        read(kv->layout, table[page].get(), 0, count, rows.k.data(), rows.v.data());
+      PageRows rows(*layout);
+      const int length =
+          std::holds_alternative<SourceKvSpec>(specs_[l]) ? memory.source_length : memory.length;
+      for (int page = table.first; page < pages_for(length); ++page) {
+        const int count = std::min(kPageTokens, length - page * kPageTokens);
+        read(*layout, table[page].get(), 0, count, rows.k.data(), rows.v.data());
         out.raw(rows.k.data(), rows.k.size() / kPageTokens * count * sizeof(float));
         out.raw(rows.v.data(), rows.v.size() / kPageTokens * count * sizeof(float));
       }
@@ -379,30 +420,36 @@ bool StateStore::load(Ctx& c, SeqId seq, std::span<const uint8_t> saved) {
   const std::string mine = signature();
   check(in.text(mine.size()) == mine, "[state] the saved sequence is of a model with other state");
   const int length = in.number();
-  check(length >= 0, "[state] a saved sequence of ", length, " tokens");
+  const int source_length = in.number();
+  check(length >= 0 && source_length >= 0, "[state] a saved sequence of ", length, " tokens and ",
+        source_length, " of its source");
   Memory memory = fresh();
   memory.length = length;
+  memory.source_length = source_length;
   for (size_t l = 0; l < specs_.size(); ++l) {
     if (const auto* recurrent = std::get_if<RecurrentSpec>(&specs_[l])) {
       if (length == 0) continue;
       const Tensor state = Tensor::empty(c, recurrent->shape, recurrent->dtype);
       in.raw(state.bytes(), tensor_bytes(*recurrent));
       memory.layers[l] = state;
-    } else if (const auto* kv = std::get_if<KvSpec>(&specs_[l])) {
+    } else if (const KvLayout* layout = layout_of(specs_[l])) {
       auto& table = std::get<PageTable>(memory.layers[l]);
       table.first = in.number();
-      check(table.first >= 0 && table.first <= first_page(*kv, length),
+      const auto* kv = std::get_if<KvSpec>(&specs_[l]);
+      check(table.first >= 0 && table.first <= (kv ? first_page(*kv, length) : 0),
             "[state] a saved sequence lacks keys that its next token may see");
-      const auto k_row = static_cast<size_t>(kv->layout.kv_heads * kv->layout.d),
-                 v_row = static_cast<size_t>(kv->layout.kv_heads * kv->layout.dv);
-      for (int page = table.first; page < pages_for(length); ++page) {
-        const auto count = static_cast<size_t>(std::min(kPageTokens, length - page * kPageTokens));
-        PageRows rows(kv->layout);
+      const int rows_saved = kv ? length : source_length;
+      const auto k_row = static_cast<size_t>(layout->kv_heads * layout->d),
+                 v_row = static_cast<size_t>(layout->kv_heads * layout->dv);
+      for (int page = table.first; page < pages_for(rows_saved); ++page) {
+        const auto count =
+            static_cast<size_t>(std::min(kPageTokens, rows_saved - page * kPageTokens));
+        PageRows rows(*layout);
         in.raw(rows.k.data(), count * k_row * sizeof(float));
         in.raw(rows.v.data(), count * v_row * sizeof(float));
-        if (page_bytes(*kv) + recurrent_size_ > budget_ - bytes()) return false;
-        table.pages.push_back(pages_.allocate(static_cast<size_t>(kv->layout.bytes())));
-        append(kv->layout, table.pages.back().get(), 0, static_cast<int64_t>(count),
+        if (page_bytes(*layout) + recurrent_size_ > budget_ - bytes()) return false;
+        table.pages.push_back(pages_.allocate(static_cast<size_t>(layout->bytes())));
+        append(*layout, table.pages.back().get(), 0, static_cast<int64_t>(count),
                {rows.k.data(), static_cast<int64_t>(k_row), rows.v.data(),
                 static_cast<int64_t>(v_row)});
       }

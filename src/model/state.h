@@ -17,7 +17,8 @@
 
 namespace stemma {
 
-// What each execution of the model's stack declares; keys and values are kept in `kv`.
+// What each execution of the stack that remembers declares, in order: its mixer, then its cross
+// attention; keys and values are kept in `kv`.
 std::vector<StateSpec> state_specs(const ModelSpec& spec, DType kv = DType::f32);
 
 class StateStore {
@@ -38,10 +39,11 @@ class StateStore {
     std::shared_ptr<const Memory> memory_;
   };
 
-  // Makes room for `tokens` in all, beginning the sequence if it is new. False, and nothing has
+  // Makes room for `tokens` in all, beginning the sequence if it is new, and for the source that it
+  // is to read, where it has read none. False, and nothing has
   // changed, where the budget does not allow it. A forward makes the room it needs itself, and
   // fails where there is none. With windows, reserve as you go: what is reserved is not forgotten.
-  bool reserve(SeqId seq, int tokens);
+  bool reserve(SeqId seq, int tokens, int source_tokens = 0);
   void release(SeqId seq);
   bool has(SeqId seq) const { return sequences_.count(seq) > 0; }
   int length(SeqId seq) const;  // tokens remembered; 0 for an unknown sequence
@@ -61,8 +63,11 @@ class StateStore {
   bool load(Ctx& c, SeqId seq, std::span<const uint8_t> saved);
 
   int64_t bytes() const;
-  int64_t bytes_for(int tokens) const;  // that a sequence of its own would take
+  // That a sequence of its own would take.
+  int64_t bytes_for(int tokens, int source_tokens = 0) const;
   int64_t budget() const { return budget_; }
+
+  int source_length(SeqId seq) const;  // tokens of the source that it has read
 
   // For Model::forward: what each execution sees of the batch's sequences, and the step that makes
   // the batch's rows and the recurrent states that came out part of them.
@@ -79,6 +84,7 @@ class StateStore {
   };
   struct Memory {
     int length = 0;
+    int source_length = 0;                                // of what the encoder has read
     std::vector<std::variant<PageTable, Tensor>> layers;  // as the specs; KvFrom: empty table
   };
   struct Sequence {

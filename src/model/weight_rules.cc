@@ -1,25 +1,41 @@
 #include "model/weight_rules.h"
 
+#include <array>
+#include <utility>
+
 namespace stemma {
 namespace {
 
-// Matches `name` against a pattern with at most one {L}; the number matched goes to `layer`.
-bool match(std::string_view pattern, std::string_view name, std::string& layer) {
-  const size_t hole = pattern.find("{L}");
-  if (hole == std::string_view::npos) return pattern == name;
-  const std::string_view head = pattern.substr(0, hole), tail = pattern.substr(hole + 3);
-  if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail))
-    return false;
-  const std::string_view number = name.substr(head.size(), name.size() - head.size() - tail.size());
-  if (number.find_first_not_of("0123456789") != std::string_view::npos) return false;
-  layer = number;
-  return true;
+constexpr std::string_view kDigits = "0123456789";
+constexpr size_t kHole = 3;  // the length of "{L}"
+
+// The numbers that the holes of a pattern stand for, by their letters.
+using Holes = std::array<std::string_view, 26>;
+
+// Whether `name` is `pattern` with numbers in its holes, which go to `holes`.
+bool match(std::string_view pattern, std::string_view name, Holes& holes) {
+  for (size_t hole; (hole = pattern.find('{')) != std::string_view::npos;) {
+    if (!name.starts_with(pattern.substr(0, hole))) return false;
+    name.remove_prefix(hole);
+    const size_t digits = std::min(name.find_first_not_of(kDigits), name.size());
+    if (digits == 0) return false;
+    holes[static_cast<size_t>(pattern[hole + 1] - 'A')] = name.substr(0, digits);
+    name.remove_prefix(digits);
+    pattern.remove_prefix(hole + kHole);
+  }
+  return pattern == name;
 }
 
-std::string fill(std::string pattern, const std::string& layer) {
-  if (const size_t hole = pattern.find("{L}"); hole != std::string::npos)
-    pattern.replace(hole, 3, layer);
+std::string fill(std::string pattern, const Holes& holes) {
+  for (size_t hole; (hole = pattern.find('{')) != std::string::npos;)
+    pattern.replace(hole, kHole, holes[static_cast<size_t>(pattern[hole + 1] - 'A')]);
   return pattern;
+}
+
+std::vector<std::string> fill_all(const std::vector<std::string>& patterns, const Holes& holes) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : patterns) names.push_back(fill(pattern, holes));
+  return names;
 }
 
 std::string modern(const WeightRules& rules, std::string_view published) {
@@ -38,30 +54,32 @@ std::string_view without_prefix(const WeightRules& rules, std::string_view name)
 
 }  // namespace
 
-std::optional<std::string> own_name(const WeightRules& rules, std::string_view published) {
+std::optional<Published> find_published(const WeightRules& rules, std::string_view published) {
   const std::string name = modern(rules, published);
-  std::string layer;
+  Holes holes;
   for (const WeightRule& rule : rules.rules)
-    if (match(rule.published, rule.head ? name : without_prefix(rules, name), layer))
-      return fill(rule.own, layer);
+    if (match(rule.published, rule.head ? name : without_prefix(rules, name), holes))
+      return Published{std::string(published), fill_all(rule.own, holes), &rule};
   return std::nullopt;
 }
 
-std::optional<std::string> published_name(const WeightRules& rules, std::string_view own,
-                                          bool with_prefix) {
-  std::string layer;
+std::optional<Published> published_of(const WeightRules& rules, std::string_view own,
+                                      bool with_prefix) {
+  Holes holes;
   for (const WeightRule& rule : rules.rules)
-    if (match(rule.own, own, layer)) {
-      const std::string name = fill(rule.published, layer);
-      return rule.head || !with_prefix ? name : rules.base_prefix + name;
-    }
+    for (const std::string& pattern : rule.own)
+      if (match(pattern, own, holes)) {
+        const std::string name = fill(rule.published, holes);
+        return Published{rule.head || !with_prefix ? name : rules.base_prefix + name,
+                         fill_all(rule.own, holes), &rule};
+      }
   return std::nullopt;
 }
 
 bool is_ignorable(const WeightRules& rules, std::string_view published) {
-  std::string layer;
+  Holes holes;
   for (const std::string& pattern : rules.ignorable)
-    if (match(pattern, published, layer) || match(pattern, without_prefix(rules, published), layer))
+    if (match(pattern, published, holes) || match(pattern, without_prefix(rules, published), holes))
       return true;
   return false;
 }

@@ -37,10 +37,10 @@ Tensor Adapter::add_to(Ctx& c, const Weight& weight, const Tensor& x, const Tens
   return sum;
 }
 
-AdapterRows::AdapterRows(const Batch& batch, const Adapters& adapters,
+AdapterRows::AdapterRows(const Batch& batch, const Stream& stream, const Adapters& adapters,
                          std::pmr::memory_resource* memory)
     : runs_(memory) {
-  const auto& start = batch.main.start;
+  const auto& start = stream.start;
   const size_t sequences = start.size() - 1;
   check(batch.adapter.empty() || batch.adapter.size() == sequences, "[batch] ",
         batch.adapter.size(), " adapters for ", sequences,

@@ -71,7 +71,9 @@ using Adapters = std::vector<std::unique_ptr<Adapter>>;
 // Which adapter each row of a batch goes through.
 class AdapterRows {
  public:
-  AdapterRows(const Batch& batch, const Adapters& adapters, std::pmr::memory_resource* memory);
+  // Of the batch's main stream or its source.
+  AdapterRows(const Batch& batch, const Stream& stream, const Adapters& adapters,
+              std::pmr::memory_resource* memory);
   explicit operator bool() const { return !runs_.empty(); }
   Tensor add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const;
 

@@ -4,50 +4,115 @@
 #include "ops/primitives.h"
 
 namespace stemma {
+namespace {
 
-AttentionLayer AttentionLayer::declare(ParamStore& store, const std::string& name,
-                                       const Attention& spec, int64_t width, double std,
-                                       double out_std) {
+// A projection's columns as heads: [T, heads * head_size] -> [T, heads, head_size].
+Tensor as_heads(Ctx& c, const Tensor& x, int heads, int head_size) {
+  return reshape(c, x, {x.extent(0), heads, head_size});
+}
+
+Tensor side_by_side(Ctx& c, const Tensor& heads) {
+  return reshape(c, heads, {heads.extent(0), heads.extent(1) * heads.extent(2)});
+}
+
+int64_t query_width(const Attention& spec) { return int64_t{spec.heads} * spec.head_size; }
+int64_t key_width(const Attention& spec) { return int64_t{spec.kv_heads} * spec.head_size; }
+
+}  // namespace
+
+AttentionLayer declare(const Place& place, const Attention& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
   AttentionLayer layer;
   layer.spec = spec;
-  const int64_t queries = int64_t{spec.heads} * spec.head_size;
-  const int64_t keys = int64_t{spec.kv_heads} * spec.head_size;
   layer.qkv = Linear::declare(store,
-                              {{name + ".q", queries, spec.q_bias},
-                               {name + ".k", keys, spec.k_bias},
-                               {name + ".v", keys, spec.v_bias}},
+                              {{name + ".q", query_width(spec), spec.q_bias},
+                               {name + ".k", key_width(spec), spec.k_bias},
+                               {name + ".v", key_width(spec), spec.v_bias}},
                               width, std);
-  layer.out = Linear::declare(store, {{name + ".out", width, spec.out_bias}}, queries, out_std);
+  layer.out =
+      Linear::declare(store, {{name + ".out", width, spec.out_bias}}, query_width(spec), out_std);
   if (spec.qk_norm) {
     layer.q_norm = NormLayer::declare(store, name + ".q_norm", *spec.qk_norm, spec.head_size);
     layer.k_norm = NormLayer::declare(store, name + ".k_norm", *spec.qk_norm, spec.head_size);
   }
+  if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position)) {
+    const std::string table = relative->shared ? stack + "buckets" : name + ".buckets";
+    layer.buckets = store.find(table);
+    if (!layer.buckets)
+      layer.buckets =
+          &store.declare(table, {relative->buckets, spec.heads}, Init::normal(place.std));
+  }
   return layer;
 }
 
-Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* state) const {
-  const int64_t tokens = x.extent(0);
+Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerState* state) const {
   const Pieces projected = qkv.parts(c, x);
-  auto heads_of = [&](size_t part, int heads) {
-    return reshape(c, projected[part], {tokens, heads, spec.head_size});
-  };
   auto placed = [&](Tensor y, const std::optional<NormLayer>& norm) {
     if (norm) y = (*norm)(c, y);
     const auto* rotation = std::get_if<Rope>(&spec.position);
     return rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
   };
-  const Tensor queries = placed(heads_of(0, spec.heads), q_norm);
-  const Tensor keys = placed(heads_of(1, spec.kv_heads), k_norm);
-  const Tensor values = heads_of(2, spec.kv_heads);
+  const Tensor queries = placed(as_heads(c, projected[0], spec.heads, spec.head_size), q_norm);
+  const Tensor keys = placed(as_heads(c, projected[1], spec.kv_heads, spec.head_size), k_norm);
+  const Tensor values = as_heads(c, projected[2], spec.kv_heads, spec.head_size);
 
   AttentionPlan plan;
   if (spec.causal) plan.mask.push_back(Causal{});
-  if (spec.window > 0) plan.mask.push_back(SlidingWindow{.left = spec.window - 1});
+  if (spec.window > 0)
+    plan.mask.push_back(
+        SlidingWindow{.left = spec.window - 1, .right = spec.causal ? -1 : spec.window - 1});
   plan.scale = static_cast<float>(spec.scale);
-  plan.q_start = plan.k_start = pass.batch().main.start;
-  const Tensor mixed = state ? attention(c, pass.batch(), queries, keys, values, *state, plan)
+  if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position))
+    plan.bias.push_back(
+        HeadTable{buckets->value,
+                  T5Bucket{relative->bidirectional, relative->buckets, relative->max_distance}});
+  plan.q_start = plan.k_start = pass.stream().start;
+  const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);
-  return out(c, reshape(c, mixed, {tokens, int64_t{spec.heads} * spec.head_size}));
+  return out(c, side_by_side(c, mixed));
 }
+
+CrossAttentionLayer declare_cross(const Place& place, const Attention& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
+  CrossAttentionLayer layer;
+  layer.spec = spec;
+  layer.q = Linear::declare(store, {{name + ".q", query_width(spec), spec.q_bias}}, width, std);
+  layer.kv = Linear::declare(
+      store,
+      {{name + ".k", key_width(spec), spec.k_bias}, {name + ".v", key_width(spec), spec.v_bias}},
+      width, std);
+  layer.out =
+      Linear::declare(store, {{name + ".out", width, spec.out_bias}}, query_width(spec), out_std);
+  return layer;
+}
+
+Tensor CrossAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
+                                       LayerState* state) const {
+  const Tensor queries = as_heads(c, q(c, x), spec.heads, spec.head_size);
+  const Source& source = pass.source();
+  Tensor keys, values;
+  if (source.hidden) {
+    const Pieces projected = kv.parts(c, source.hidden);
+    keys = as_heads(c, projected[0], spec.kv_heads, spec.head_size);
+    values = as_heads(c, projected[1], spec.kv_heads, spec.head_size);
+  }
+  AttentionPlan plan;
+  plan.scale = static_cast<float>(spec.scale);
+  plan.q_start = pass.stream().start;
+  plan.k_start = source.start;
+  const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
+                             : attention(c, queries, keys, values, plan);
+  return out(c, side_by_side(c, mixed));
+}
+
+void add_state(const Attention& spec, DType kv, std::vector<StateSpec>& out) {
+  out.push_back(KvSpec{{spec.kv_heads, spec.head_size, spec.head_size, kv}, spec.window});
+}
+
+void add_cross_state(const Attention& spec, DType kv, std::vector<StateSpec>& out) {
+  out.push_back(SourceKvSpec{{spec.kv_heads, spec.head_size, spec.head_size, kv}});
+}
+
+bool is_causal(const Attention& spec) { return spec.causal; }
 
 }  // namespace stemma

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -26,6 +27,10 @@ struct Stream {
 
 struct Batch {
   Stream main;
+  // Of models with an encoder before their decoder: what the encoder reads, [S] sequences. With
+  // state, the sequences that have read theirs before are empty here, and where all have, none is
+  // given.
+  std::optional<Stream> source = {};
   std::vector<SeqId> seqs;  // [S] with a StateStore: whose state each sequence continues
   // [S]: which of the model's adapters each sequence goes through, -1 for none. Empty: all through
   // the first, where the model has one.

@@ -9,19 +9,24 @@ EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& nam
                                        const EmbedSpec& spec, double std) {
   EmbeddingLayer layer;
   layer.spec = spec;
-  layer.tokens = &store.declare(name + ".tokens", {spec.vocab, spec.width}, Init::normal(std));
+  const int64_t width = spec.inner > 0 ? spec.inner : spec.width;  // of the tables
+  layer.tokens = &store.declare(name + ".tokens", {spec.vocab, width}, Init::normal(std));
   if (const auto* learned = std::get_if<LearnedPositions>(&spec.position))
     layer.positions =
-        &store.declare(name + ".positions", {learned->rows, spec.width}, Init::normal(std));
+        &store.declare(name + ".positions", {learned->rows, width}, Init::normal(std));
   if (spec.types > 0)
-    layer.types = &store.declare(name + ".types", {spec.types, spec.width}, Init::normal(std));
-  if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, spec.width);
+    layer.types = &store.declare(name + ".types", {spec.types, width}, Init::normal(std));
+  if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, width);
+  if (spec.inner > 0)
+    layer.projection =
+        Linear::declare(store, {{name + ".projection", spec.width, true}}, width, std);
   return layer;
 }
 
 Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
-  const Stream& stream = pass.batch().main;
+  const Stream& stream = pass.stream();
   Residual sum{embedding(c, tokens->value, Tensor::from(c, stream.ids), spec.padding_id), {}};
+  if (spec.scale != 1) sum.x = mul(c, sum.x, spec.scale);
   if (types) {
     const Ints ids = stream.types.empty() ? Ints(stream.ids.size(), 0) : stream.types;
     sum = {add(c, sum.x, embedding(c, types->value, Tensor::from(c, ids))), {}};
@@ -33,7 +38,8 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
             " positions: shorten the text or use a model with a longer context");
     sum.delta = embedding(c, positions->value, Tensor::from(c, stream.positions));
   }
-  return norm ? norm->absorb(c, sum) : sum.value(c);
+  const Tensor x = norm ? norm->absorb(c, sum) : sum.value(c);
+  return projection ? (*projection)(c, x) : x;
 }
 
 }  // namespace stemma

@@ -1,5 +1,5 @@
 // The embedding layer: token rows, plus learned positions and token types where the spec has them,
-// then a norm where it has one.
+// a norm and a projection where it has them.
 #pragma once
 
 #include <optional>
@@ -15,6 +15,7 @@ struct EmbeddingLayer {
   Parameter* positions = nullptr;
   Parameter* types = nullptr;
   std::optional<NormLayer> norm;
+  std::optional<Linear> projection;
 
   static EmbeddingLayer declare(ParamStore& store, const std::string& name, const EmbedSpec& spec,
                                 double std);

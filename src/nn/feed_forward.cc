@@ -5,28 +5,42 @@
 
 namespace stemma {
 
-FeedForwardLayer FeedForwardLayer::declare(ParamStore& store, const std::string& name,
-                                           const Ffn& spec, int64_t width, double std,
-                                           double out_std) {
-  FeedForwardLayer layer;
-  layer.spec = spec;
-  std::visit(
-      [&](const auto& s) {
-        std::vector<Linear::Part> parts;
-        if constexpr (std::is_same_v<std::decay_t<decltype(s)>, Glu>)
-          parts.push_back({name + ".gate", s.inner, s.bias});
-        parts.push_back({name + ".up", s.inner, s.bias});
-        layer.inner = Linear::declare(store, parts, width, std);
-        layer.down = Linear::declare(store, {{name + ".down", width, s.bias}}, s.inner, out_std);
-      },
-      spec);
-  return layer;
+FeedForwardLayer declare(const Place& place, const Mlp& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
+  return {spec.act, false,
+          Linear::declare(store, {{name + ".up", spec.inner, spec.bias}}, width, std),
+          Linear::declare(store, {{name + ".down", width, spec.bias}}, spec.inner, out_std)};
+}
+
+FeedForwardLayer declare(const Place& place, const Glu& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
+  return {
+      spec.act, true,
+      Linear::declare(
+          store, {{name + ".gate", spec.inner, spec.bias}, {name + ".up", spec.inner, spec.bias}},
+          width, std),
+      Linear::declare(store, {{name + ".down", width, spec.bias}}, spec.inner, out_std)};
+}
+
+std::monostate declare(const Place&, const NoFfn&) { return {}; }
+
+FfnLayer declare(const Place& place, const Ffn& spec) {
+  return std::visit([&](const auto& s) -> FfnLayer { return declare(place, s); }, spec);
 }
 
 Tensor FeedForwardLayer::operator()(Ctx& c, const Tensor& x) const {
-  const Activation act = std::visit([](const auto& s) { return s.act; }, spec);
-  const bool gated = std::holds_alternative<Glu>(spec);
   return down(c, inner(c, x, {.activation = act, .gated = gated}));
+}
+
+int inner_width(const Ffn& spec) {
+  return std::visit(
+      [](const auto& s) {
+        if constexpr (requires { s.inner; })
+          return s.inner;
+        else
+          return 0;
+      },
+      spec);
 }
 
 }  // namespace stemma

@@ -36,8 +36,11 @@ LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t 
   LmHeadLayer head;
   head.spec = spec;
   if (spec.transform) {
-    head.dense = Linear::declare(store, {{"heads.lm.transform", width, true}}, width, std);
-    head.norm = NormLayer::declare(store, "heads.lm.norm", spec.transform->norm, width);
+    const int64_t inner = spec.transform->width > 0 ? spec.transform->width : width;
+    head.dense =
+        Linear::declare(store, {{"heads.lm.transform", inner, spec.transform->bias}}, width, std);
+    head.norm = NormLayer::declare(store, "heads.lm.norm", spec.transform->norm, inner);
+    width = inner;
   }
   const std::string name = "heads.lm.decoder";
   const Parameter* matrix =
@@ -50,8 +53,9 @@ LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t 
 }
 
 Tensor LmHeadLayer::transformed(Ctx& c, const Tensor& rows) const {
-  if (!spec.transform) return rows;
-  return (*norm)(c, activation(c, (*dense)(c, rows), spec.transform->act));
+  Tensor x = rows;
+  if (spec.transform) x = (*norm)(c, activation(c, (*dense)(c, rows), spec.transform->act));
+  return spec.scale == 1 ? x : mul(c, x, spec.scale);
 }
 
 Tensor LmHeadLayer::logits(Ctx& c, const Tensor& rows) const {

@@ -11,6 +11,15 @@
 
 namespace stemma {
 
+// Where a layer declares its parameters.
+struct Place {
+  ParamStore& store;
+  std::string name;         // of the layer: "decoder.3.attn"
+  std::string stack;        // what parameters begin with that all blocks share: "decoder."
+  int64_t width;            // C
+  double std, out_std = 0;  // of initial values, and of those of the last projection of a branch
+};
+
 // One projection, or several of the same input side by side: x [T,K] -> [T, N of all], with the
 // parameters NAME.weight [n,K] and NAME.bias [n] for each.
 struct Linear {

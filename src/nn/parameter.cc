@@ -34,6 +34,10 @@ Parameter* ParamStore::find(std::string_view name) {
   return it == by_name_.end() ? nullptr : it->second;
 }
 
+const Parameter* ParamStore::find(std::string_view name) const {
+  return const_cast<ParamStore*>(this)->find(name);
+}
+
 int64_t ParamStore::elements() const {
   int64_t n = 0;
   for (const Parameter& p : parameters_) n += p.shape.elements();

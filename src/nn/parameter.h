@@ -51,6 +51,7 @@ class ParamStore {
   Weight& declare_weight(int64_t width, std::vector<Weight::Slice> slices);
   const std::deque<Weight>& weights() const { return weights_; }
   Parameter* find(std::string_view name);
+  const Parameter* find(std::string_view name) const;
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
   std::deque<Weight>& weights() { return weights_; }

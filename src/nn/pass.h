@@ -1,4 +1,5 @@
-// Pass: what the layers of one forward share: the batch, tables computed once, state.
+// Pass: what the layers of one stack share in one forward: the tokens, tables computed once, and
+// what another stack hands over.
 #pragma once
 
 #include <deque>
@@ -10,17 +11,27 @@
 
 namespace stemma {
 
+// An encoder's output as cross attention reads it.
+struct Source {
+  Tensor hidden;  // [T,C] of the source's tokens; undefined where no sequence brings any
+  Ints start;     // [S+1]
+};
+
 class Pass {
  public:
-  Pass(const Batch& batch, const Adapters& adapters, std::pmr::memory_resource* memory)
-      : batch_(batch), adapters_(batch, adapters, memory) {}
-  const Batch& batch() const { return batch_; }
+  // `stream` is the batch's main stream or its source.
+  Pass(const Batch& batch, const Stream& stream, const Adapters& adapters,
+       std::pmr::memory_resource* memory, Source source = {})
+      : stream_(stream), source_(std::move(source)), adapters_(batch, stream, adapters, memory) {}
+  const Stream& stream() const { return stream_; }
+  const Source& source() const { return source_; }
   const AdapterRows& adapters() const { return adapters_; }
-  // cos and sin for the batch's positions, made on first use of each kind of rotation.
+  // cos and sin for the stream's positions, made on first use of each kind of rotation.
   const RopeTables& rope(Ctx& c, const Rope& rope);
 
  private:
-  const Batch& batch_;
+  const Stream& stream_;
+  Source source_;
   AdapterRows adapters_;
   std::deque<std::pair<Rope, RopeTables>> tables_;
 };

@@ -32,16 +32,31 @@ struct NoPosition {
   static void visit_fields(Self&, V&&) {}
 };
 
+// A bias learned for each head and bucket of distances, one table for all blocks of the stack, or
+// one for each. Source: Raffel et al. 2020.
+struct RelativeBuckets {
+  bool bidirectional = false;
+  int buckets = 32, max_distance = 128;
+  bool shared = true;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("bidirectional", s.bidirectional);
+    v("buckets", s.buckets);
+    v("max_distance", s.max_distance);
+    v("shared", s.shared);
+  }
+};
+
 // Softmax attention with grouped keys and values: query head h reads key head h / (heads /
 // kv_heads).
 struct Attention {
   int heads = 0, kv_heads = 0, head_size = 0;
   bool causal = false;
-  int window = 0;  // 0: unlimited; else a key may lie at most window - 1 positions back
+  int window = 0;  // 0: unlimited; else a key may lie at most window - 1 positions away
   double scale = 1;
   bool q_bias = false, k_bias = false, v_bias = false, out_bias = false;
   std::optional<Norm> qk_norm;  // per head, on queries and keys, before the rotation
-  std::variant<NoPosition, Rope> position;
+  std::variant<NoPosition, Rope, RelativeBuckets> position;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("heads", s.heads);
@@ -57,6 +72,12 @@ struct Attention {
     v("qk_norm", s.qk_norm);
     v("position", s.position);
   }
+};
+
+// No feed-forward: the block is its mixer.
+struct NoFfn {
+  template <class Self, class V>
+  static void visit_fields(Self&, V&&) {}
 };
 
 // down(act(up x))
@@ -86,7 +107,7 @@ struct Glu {
 };
 
 using Mixer = std::variant<Attention>;
-using Ffn = std::variant<Mlp, Glu>;
+using Ffn = std::variant<Mlp, Glu, NoFfn>;
 
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
 // Pre-norm sets `in`, post-norm `after_add`, sandwich `in` and `out`.
@@ -111,6 +132,8 @@ struct LearnedPositions {
 
 struct EmbedSpec {
   int vocab = 0, width = 0;
+  int inner = 0;     // width of the tables where a projection to `width` follows them; 0: none does
+  double scale = 1;  // of the token rows
   int padding_id = -1;  // its row takes no gradient from the input side
   std::variant<NoPosition, LearnedPositions> position;
   int types = 0;  // rows of the token-type table; 0: none
@@ -119,6 +142,8 @@ struct EmbedSpec {
   static void visit_fields(Self& s, V&& v) {
     v("vocab", s.vocab);
     v("width", s.width);
+    v("inner", s.inner);
+    v("scale", s.scale);
     v("padding_id", s.padding_id);
     v("position", s.position);
     v("types", s.types);
@@ -139,25 +164,31 @@ struct Pooler {
 
 enum class Predicts { next, same };  // the token after the row, or the one at the row
 
-// Logits over the vocabulary: decoder(norm(act(dense x))), the transform being optional.
+// Logits over the vocabulary: decoder(scale norm(act(dense x))), the transform being optional.
 struct LmHead {
   struct Transform {
     Activation act = Activation::gelu;
     Norm norm;
+    int width = 0;  // of dense's output; 0: the model's
+    bool bias = true;
     template <class Self, class V>
     static void visit_fields(Self& s, V&& v) {
       v("act", s.act);
       v("norm", s.norm);
+      v("width", s.width);
+      v("bias", s.bias);
     }
   };
   Predicts predicts = Predicts::next;
   std::optional<Transform> transform;
   bool bias = false;
   std::string output = "logits";
+  double scale = 1;  // of what the decoder reads
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("predicts", s.predicts);
     v("transform", s.transform);
+    v("scale", s.scale);
     v("bias", s.bias);
     v("output", s.output);
   }

@@ -9,13 +9,13 @@ namespace {
 
 constexpr int64_t kTokens = KvLayout::kTokens;
 
-void add_rows(const Batch& batch, const Tensor& k, const Tensor& v, const KvState& state) {
+void add_rows(const Ints& start, const Tensor& k, const Tensor& v, const KvState& state) {
   const KvLayout& layout = state.kv.layout;
   const int64_t k_row = k.strides()[0], v_row = v.strides()[0];
   for (size_t s = 0; s < state.open.size(); ++s) {
     int64_t at = state.past[s] % kTokens;  // from the first open page on
-    for (int64_t row = batch.main.start[s]; row < batch.main.start[s + 1];) {
-      const int64_t count = std::min(kTokens - at % kTokens, batch.main.start[s + 1] - row);
+    for (int64_t row = start[s]; row < start[s + 1];) {
+      const int64_t count = std::min(kTokens - at % kTokens, start[s + 1] - row);
       append(layout, state.open[s][static_cast<size_t>(at / kTokens)], at % kTokens, count,
              {k.data<float>() + row * k_row, k_row, v.data<float>() + row * v_row, v_row});
       at += count, row += count;
@@ -38,16 +38,16 @@ std::pair<Tensor, Tensor> rows_of(Ctx& c, const KvState& state, size_t s, int64_
 
 }  // namespace
 
-Tensor attention(Ctx& c, const Batch& batch, const Tensor& q, const Tensor& k, const Tensor& v,
-                 const KvState& state, AttentionPlan plan) {
-  const Ints& start = batch.main.start;
-  if (!state.shared) add_rows(batch, with_dense_heads(c, k), with_dense_heads(c, v), state);
-  plan.q_start = plan.k_start = start;
+Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v, const KvState& state,
+                 AttentionPlan plan) {
+  const Ints start = plan.k_start;  // of the rows that this batch brings
+  if (!state.shared && k) add_rows(start, with_dense_heads(c, k), with_dense_heads(c, v), state);
   for (size_t s = 0; s < state.past.size(); ++s)
     plan.k_start[s + 1] = plan.k_start[s] + state.past[s] + start[s + 1] - start[s];
 
   if (recording(c, {q, k, v})) {
-    check(!state.shared, "[state] keys and values of another layer have no gradient under a tape");
+    check(!state.shared && k,
+          "[state] keys and values of another layer have no gradient under a tape");
     // Rows of earlier forwards are constants; this batch's take their gradients.
     std::vector<Tensor> keys, values;
     for (size_t s = 0; s < state.past.size(); ++s) {

@@ -21,9 +21,14 @@ struct KvSpec {
   KvLayout layout;
   int window = 0;  // a key may lie at most window - 1 positions back; 0: unlimited
 };
-// The keys and values of another execution of the stack, read and not added to.
+// Keys and values of an encoder's output, one row a token of the source: written whole with the
+// first tokens of a sequence, read by all.
+struct SourceKvSpec {
+  KvLayout layout;
+};
+// Keys and values that another execution declared, read and not added to.
 struct KvFrom {
-  int execution = 0;
+  int state = 0;  // its place in the list of all that is declared
 };
 // A tensor of fixed size that every token changes. It cannot be truncated, so the store keeps a
 // snapshot about every `snapshot_every` tokens.
@@ -32,13 +37,13 @@ struct RecurrentSpec {
   DType dtype = DType::f32;
   int snapshot_every = 256;
 };
-using StateSpec = std::variant<KvSpec, KvFrom, RecurrentSpec>;
+using StateSpec = std::variant<KvSpec, SourceKvSpec, KvFrom, RecurrentSpec>;
 
 // The pages of a batch's sequences, with room for the batch's own rows.
 struct KvState {
   PagedKv kv;
-  Ints past;            // [S] tokens before this batch's
-  bool shared = false;  // KvFrom: the other execution has added this batch's rows
+  Ints past;                                  // [S] tokens before this batch's
+  bool shared = false;                        // KvFrom: the other execution adds this batch's rows
   std::vector<std::vector<std::byte*>> open;  // [S] the pages from the one of row past[s] on
 };
 
@@ -51,9 +56,10 @@ struct RecurrentState {
 using LayerState = std::variant<KvState, RecurrentState>;
 
 // attention() over everything that the sequences remember, this batch's k [T,Hk,D] and v [T,Hk,Dv]
-// included, which are added to the pages first (undefined where `state` is shared). `plan` needs no
-// offsets. Bitwise what attention() gives over the whole sequences without state.
-Tensor attention(Ctx& c, const Batch& batch, const Tensor& q, const Tensor& k, const Tensor& v,
-                 const KvState& state, AttentionPlan plan);
+// included, which are added to the pages first (undefined where `state` is shared, or where no
+// sequence brings a row). `plan` has the offsets of this batch's queries and keys. Bitwise what
+// attention() gives over the whole sequences without state.
+Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v, const KvState& state,
+                 AttentionPlan plan);
 
 }  // namespace stemma

@@ -39,7 +39,7 @@ GenerateOptions generation_defaults(const std::filesystem::path& directory, cons
 void check_generates(const Model& model) {
   check(model.head<LmHeadLayer>() != nullptr, "[generate] the model has no language-model head");
   check(
-      std::get<Attention>(model.spec().stack().blocks.at(0).mixer).causal,
+      is_causal(model.spec().stack().blocks.at(0).mixer),
       "[generate] the model is bidirectional: it fills masks (stemma fill) but does not generate");
 }
 

@@ -16,8 +16,13 @@ struct Measured {
   double passing = 0;  // at most, beside it, in the backward pass
 };
 
-ModelSpec cut(ModelSpec spec, size_t blocks) {
-  (spec.encoder ? spec.encoder : spec.decoder)->blocks.resize(blocks);
+// The model with as many executions of blocks.
+ModelSpec cut(ModelSpec spec, size_t executions) {
+  StackSpec& stack = spec.decoder ? *spec.decoder : *spec.encoder;
+  if (stack.schedule.empty())
+    stack.blocks.resize(executions);
+  else
+    stack.schedule.resize(executions);
   spec.embed.vocab = std::min(spec.embed.vocab, kVocab);
   spec.embed.padding_id = -1;
   std::erase_if(spec.heads, [](const HeadSpec& h) { return !std::holds_alternative<LmHead>(h); });
@@ -89,7 +94,7 @@ int64_t activation_bytes(Ctx& c, const ModelSpec& spec, const Recipe& recipe) {
     return Measured{two.kept + more * (two.kept - one.kept),
                     two.passing + more * (two.passing - one.passing)};
   };
-  const size_t blocks = spec.stack().blocks.size();
+  const size_t blocks = spec.stack().executions();
   Measured all = with_blocks(std::min<size_t>(blocks, 1));
   if (blocks > 1) {
     const Measured two = with_blocks(2);

@@ -58,7 +58,7 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   const int64_t part = (recipe.batch + recipe.accumulation - 1) / recipe.accumulation;
   int inner = spec.embed.width;
   for (const BlockSpec& block : spec.stack().blocks)
-    inner = std::max(inner, std::visit([](const auto& f) { return f.inner; }, block.ffn));
+    inner = std::max(inner, inner_width(block.ffn));
 
   const bool masked = recipe.objective == DataObjective::masked;
   const int32_t sequence[] = {0, static_cast<int32_t>(recipe.length)};

@@ -81,9 +81,8 @@ bool learns(const ModelSpec& spec, DataObjective objective) {
   const auto* head = spec.head<LmHead>();
   if (!head || spec.heads.size() != 1) return false;
   if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
-  return std::all_of(
-      spec.stack().blocks.begin(), spec.stack().blocks.end(),
-      [&](const BlockSpec& block) { return std::get<Attention>(block.mixer).causal == causal; });
+  return std::all_of(spec.stack().blocks.begin(), spec.stack().blocks.end(),
+                     [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
 }
 
 // The class of `config`'s family that learns the objective; the one it names where that does.

@@ -107,14 +107,14 @@ TEST(WeightRules, NamesLeadThereAndBack) {
       resolve(Json::parse(R"({"model_type": "bert", "architectures": ["BertForMaskedLM"]})"));
   for (const char* name : {"bert.encoder.layer.11.attention.self.query.weight",
                            "bert.embeddings.LayerNorm.bias", "cls.predictions.bias"}) {
-    const auto own = own_name(bert.rules, name);
-    ASSERT_TRUE(own) << name;
-    EXPECT_EQ(published_name(bert.rules, *own, true), name);
+    const auto found = find_published(bert.rules, name);
+    ASSERT_TRUE(found) << name;
+    EXPECT_EQ(published_of(bert.rules, found->own.front(), true)->name, name);
   }
-  EXPECT_EQ(own_name(bert.rules, "encoder.layer.0.output.LayerNorm.gamma"),
+  EXPECT_EQ(find_published(bert.rules, "encoder.layer.0.output.LayerNorm.gamma")->own.front(),
             "encoder.0.ffn.norm_after.weight");
-  EXPECT_FALSE(own_name(bert.rules, "bert.encoder.layer.x.output.dense.weight"));
-  EXPECT_FALSE(own_name(bert.rules, "bert.encoder.layer..output.dense.weight"));
+  EXPECT_FALSE(find_published(bert.rules, "bert.encoder.layer.x.output.dense.weight"));
+  EXPECT_FALSE(find_published(bert.rules, "bert.encoder.layer..output.dense.weight"));
   EXPECT_TRUE(is_ignorable(bert.rules, "bert.embeddings.position_ids"));
 }
 

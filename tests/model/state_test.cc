@@ -49,9 +49,10 @@ struct Kv : State {
     const Tensor x = Tensor::from<float>(c_, rows, {count, 1, 32});
     AttentionPlan plan;
     plan.mask = {Causal{}};
+    plan.q_start = plan.k_start = batch.main.start;
     for (LayerState& layer : layers) {
       auto& kv = std::get<KvState>(layer);
-      outs_.push_back(attention(c_, batch, x, x, x, kv, plan));
+      outs_.push_back(attention(c_, x, x, x, kv, plan));
     }
     store.advance(batch, layers);
   }

@@ -105,8 +105,8 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   Ctx inside = c;  // of the blocks
   inside.num.dtype = kv_dtype();
   if (pass->adapters()) inside.adapters = &pass->adapters();
-  std::vector<LayerState> remembered;  // what each execution sees of the state
-  if (state) remembered = state->begin(batch);
+  PoolVector<LayerState> remembered;  // what each execution sees of the state
+  if (state) remembered = state->begin(batch, c.pool);
   Residual stream;
   {
     const Scope scope(c, "embed");

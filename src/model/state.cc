@@ -200,9 +200,10 @@ int64_t StateStore::recurrent_bytes() const {
 
 int64_t StateStore::bytes() const { return pages_.bytes_in_use() + recurrent_bytes(); }
 
-std::vector<LayerState> StateStore::begin(const Batch& batch) {
-  std::vector<LayerState> out;
-  Ints past;
+PoolVector<LayerState> StateStore::begin(const Batch& batch, std::pmr::memory_resource* memory) {
+  PoolVector<LayerState> out(memory);
+  out.reserve(specs_.size());
+  PoolVector<int32_t> past(memory);
   for (size_t s = 0; s < batch.seqs.size(); ++s) {
     const SeqId seq = batch.seqs[s];
     past.push_back(length(seq));
@@ -211,7 +212,7 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
   }
   for (size_t l = 0; l < specs_.size(); ++l) {
     if (std::holds_alternative<RecurrentSpec>(specs_[l])) {
-      RecurrentState state;
+      RecurrentState state{PoolVector<Tensor>(memory), PoolVector<Tensor>(memory)};
       for (SeqId seq : batch.seqs) state.in.push_back(std::get<Tensor>(at(seq).now.layers[l]));
       state.out.resize(batch.seqs.size());
       out.emplace_back(std::move(state));
@@ -219,15 +220,18 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
     }
     const auto* from = std::get_if<KvFrom>(&specs_[l]);
     const size_t source = from ? static_cast<size_t>(from->execution) : l;
-    KvState state{{std::get<KvSpec>(specs_[source]).layout, {}}, past, from != nullptr, {}};
+    KvState state{{std::get<KvSpec>(specs_[source]).layout, PoolVector<KvPages>(memory)},
+                  past,
+                  from != nullptr,
+                  PoolVector<PoolVector<std::byte*>>(memory)};
     for (SeqId seq : batch.seqs) {
-      Memory& memory = at(seq).now;
-      auto& table = std::get<PageTable>(memory.layers[source]);
-      KvPages& pages = state.kv.sequences.emplace_back();
+      Memory& held = at(seq).now;
+      auto& table = std::get<PageTable>(held.layers[source]);
+      KvPages& pages = state.kv.sequences.emplace_back(PoolVector<const std::byte*>(memory));
       pages.first_page = table.first;
       for (const Buffer& page : table.pages) pages.pages.push_back(page.get());
-      auto& open = state.open.emplace_back();
-      for (int page = memory.length / kPageTokens; page < table.end(); ++page)
+      auto& open = state.open.emplace_back(memory);
+      for (int page = held.length / kPageTokens; page < table.end(); ++page)
         open.push_back(table[page].get());
     }
     out.emplace_back(std::move(state));
@@ -235,7 +239,7 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
   return out;
 }
 
-void StateStore::advance(const Batch& batch, std::vector<LayerState>& layers) {
+void StateStore::advance(const Batch& batch, std::span<const LayerState> layers) {
   for (size_t s = 0; s < batch.seqs.size(); ++s) {
     Sequence& sequence = at(batch.seqs[s]);
     const int before = sequence.now.length;

@@ -40,11 +40,13 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, KvState* 
   const Tensor keys = placed(heads_of(1, spec.kv_heads), k_norm);
   const Tensor values = heads_of(2, spec.kv_heads);
 
-  AttentionPlan plan;
+  const Ints& start = pass.batch().main.start;
+  AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
+                     .k_start = {start.begin(), start.end(), c.pool},
+                     .mask = Mask(c.pool),
+                     .scale = static_cast<float>(spec.scale)};
   if (spec.causal) plan.mask.push_back(Causal{});
   if (spec.window > 0) plan.mask.push_back(SlidingWindow{.left = spec.window - 1});
-  plan.scale = static_cast<float>(spec.scale);
-  plan.q_start = plan.k_start = pass.batch().main.start;
   const Tensor mixed = state ? attention(c, pass.batch(), queries, keys, values, *state, plan)
                              : attention(c, queries, keys, values, plan);
   return out(c, reshape(c, mixed, {tokens, int64_t{spec.heads} * spec.head_size}));

@@ -13,7 +13,7 @@ namespace stemma {
 class Pass {
  public:
   Pass(const Batch& batch, const Adapters& adapters, std::pmr::memory_resource* memory)
-      : batch_(batch), adapters_(batch, adapters, memory) {}
+      : batch_(batch), adapters_(batch, adapters, memory), tables_(memory) {}
   const Batch& batch() const { return batch_; }
   const AdapterRows& adapters() const { return adapters_; }
   // cos and sin for the batch's positions, made on first use of each kind of rotation.
@@ -22,7 +22,7 @@ class Pass {
  private:
   const Batch& batch_;
   AdapterRows adapters_;
-  std::deque<std::pair<Rope, RopeTables>> tables_;
+  std::pmr::deque<std::pair<Rope, RopeTables>> tables_;
 };
 
 }  // namespace stemma

@@ -42,7 +42,8 @@ Tensor attention(Ctx& c, const Batch& batch, const Tensor& q, const Tensor& k, c
                  const KvState& state, AttentionPlan plan) {
   const Ints& start = batch.main.start;
   if (!state.shared) add_rows(batch, with_dense_heads(c, k), with_dense_heads(c, v), state);
-  plan.q_start = plan.k_start = start;
+  plan.q_start.assign(start.begin(), start.end());
+  plan.k_start = plan.q_start;
   for (size_t s = 0; s < state.past.size(); ++s)
     plan.k_start[s + 1] = plan.k_start[s] + state.past[s] + start[s + 1] - start[s];
 

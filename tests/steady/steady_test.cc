@@ -19,6 +19,14 @@ TEST(Steady, MallocIsCounted) {
   EXPECT_GE(malloc_calls() - before, 10);
 }
 
+// How often `step` asks, the third to the fifth time that it runs.
+int64_t calls_when_steady(const std::function<void()>& step) {
+  for (int i = 1; i <= 2; ++i) step();
+  const int64_t before = malloc_calls();
+  for (int i = 3; i <= 5; ++i) step();
+  return malloc_calls() - before;
+}
+
 class SteadyTraining : public testing::TestWithParam<std::tuple<const char*, DType, bool, int>> {};
 
 TEST_P(SteadyTraining, TakesNoMemoryFromTheSystem) {
@@ -32,10 +40,7 @@ TEST_P(SteadyTraining, TakesNoMemoryFromTheSystem) {
   const std::vector<TrainPart> all = toy_rows(6, 1);
   const std::vector<TrainPart> parts = {joined(std::span(all).subspan(0, 3)),
                                         joined(std::span(all).subspan(3))};
-  for (int step = 1; step <= 2; ++step) train_step(toy.c, toy.model(), parts, optimizer, 1e-3);
-  const int64_t before = malloc_calls();
-  for (int step = 3; step <= 5; ++step) train_step(toy.c, toy.model(), parts, optimizer, 1e-3);
-  EXPECT_EQ(malloc_calls() - before, 0);
+  EXPECT_EQ(calls_when_steady([&] { train_step(toy.c, toy.model(), parts, optimizer, 1e-3); }), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Toys, SteadyTraining,
@@ -43,25 +48,62 @@ INSTANTIATE_TEST_SUITE_P(Toys, SteadyTraining,
                                           testing::Values(DType::f32, DType::bf16), testing::Bool(),
                                           testing::Values(1, 2)));
 
-class SteadyDecoding : public testing::TestWithParam<std::tuple<DType, int>> {};
+class SteadyDecoding : public testing::TestWithParam<std::tuple<DType, int>> {
+ protected:
+  static constexpr int kSequences = 3, kPrompt = 3, kLayers = 2;  // of toy_config()
+
+  SteadyDecoding() : toy_("llama", std::get<1>(GetParam())) {
+    const DType dtype = std::get<0>(GetParam());
+    toy_.c.num.dtype = dtype;
+    if (dtype == DType::bf16) toy_.model().set_format(Format::bf16);
+    scheduler_ = std::make_unique<Scheduler>(toy_.c, toy_.model(), nullptr);
+  }
+  void submit(int max_new_tokens, const Sampling& sampling = {}) {
+    for (int r = 0; r < kSequences; ++r) {
+      Request request;
+      request.prompt = {1 + r, 2, 3};
+      request.options.max_new_tokens = max_new_tokens;
+      request.options.sampling = sampling;
+      request.options.logprobs = sampling.sample;
+      scheduler_->submit(std::move(request));
+    }
+  }
+
+  Toy toy_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
 
 TEST_P(SteadyDecoding, TakesNoMemoryFromTheSystem) {
   NEEDS_COUNTING();
-  const auto [dtype, threads] = GetParam();
-  Toy toy("llama", threads);
-  toy.c.num.dtype = dtype;
-  if (dtype == DType::bf16) toy.model().set_format(Format::bf16);
-  Scheduler scheduler(toy.c, toy.model(), nullptr);
-  for (int r = 0; r < 3; ++r) {
-    Request request;
-    request.prompt = {1 + r, 2, 3};
-    request.options.max_new_tokens = 20;
-    scheduler.submit(std::move(request));
+  submit(20);
+  EXPECT_EQ(calls_when_steady([&] { scheduler_->step(); }), 0);
+}
+
+TEST_P(SteadyDecoding, NorDoesSampling) {
+  NEEDS_COUNTING();
+  submit(20, {.sample = true,
+              .temperature = 1.1,
+              .top_k = 40,
+              .top_p = 0.9,
+              .min_p = 0.01,
+              .repetition_penalty = 1.2});
+  EXPECT_EQ(calls_when_steady([&] { scheduler_->step(); }), 0);
+}
+
+// Every 64 tokens a sequence needs a page more for each layer, and may need room to list it.
+TEST_P(SteadyDecoding, GrowsByPagesAlone) {
+  NEEDS_COUNTING();
+  submit(200);
+  for (int step = 1; step <= 2; ++step) scheduler_->step();
+  for (int length = kPrompt + 1; length < kPrompt + 199; ++length) {
+    const int64_t before = malloc_calls();
+    scheduler_->step();
+    const int64_t calls = malloc_calls() - before;
+    if (length % KvLayout::kTokens == 0)
+      EXPECT_LE(calls, 2 * kSequences * kLayers) << length;
+    else
+      EXPECT_EQ(calls, 0) << length;
   }
-  for (int step = 1; step <= 2; ++step) scheduler.step();
-  const int64_t before = malloc_calls();
-  for (int step = 3; step <= 5; ++step) scheduler.step();
-  EXPECT_EQ(malloc_calls() - before, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Toys, SteadyDecoding,

@@ -114,7 +114,8 @@ struct Block {
       return reshape(c, t, {tokens, config.heads, size});
     };
     // Every token sees every token of its own sentence.
-    const AttentionPlan plan{.q_start = batch.start, .k_start = batch.start};
+    const AttentionPlan plan{.q_start = {batch.start.begin(), batch.start.end()},
+                             .k_start = {batch.start.begin(), batch.start.end()}};
     const Tensor mixed = attention(c, by_head(q(c, x)), by_head(k(c, x)), by_head(v(c, x)), plan);
     // Post-norm: the norm comes after the residual addition.
     const Tensor y = after_attention(c, x, out(c, reshape(c, mixed, {tokens, config.width})));

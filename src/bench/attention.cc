@@ -24,8 +24,9 @@ Job prepare(Ctx& c, const Shape& s, bool backward) {
   };
   const Tensor q = filled(s.heads), k = filled(s.kv_heads), v = filled(s.kv_heads);
   const Tensor dout = filled(s.heads);
-  const AttentionPlan plan{
-      .q_start = start, .k_start = start, .mask = s.causal ? Mask{Causal{}} : Mask{}};
+  const AttentionPlan plan{.q_start = {start.begin(), start.end()},
+                           .k_start = {start.begin(), start.end()},
+                           .mask = s.causal ? Mask{Causal{}} : Mask{}};
   const double n = s.length, pairs = s.sequences * (s.causal ? n * (n + 1) / 2 : n * n);
   const double operations = (backward ? 14 : 4) * pairs * static_cast<double>(s.heads * s.d);
   Ctx own = c;

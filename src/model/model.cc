@@ -52,8 +52,8 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
         "[model] the batch has a source and the model no encoder to read it");
   check(!batch.source || batch.source->sequences() == sequences, "[model] a batch of ", sequences,
         " sequences has sources for ", batch.source ? batch.source->sequences() : 0);
-  std::vector<LayerState> remembered;  // what the executions see of the state
-  if (state) remembered = state->begin(batch);
+  PoolVector<LayerState> remembered;  // what the executions see of the state
+  if (state) remembered = state->begin(batch, c.pool);
 
   const auto run = [&](const Stack& stack, const Stream& stream, Source source, LayerState* states,
                        std::vector<Tensor>* seen) {
@@ -78,9 +78,12 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
     if (reads && !reads->ids.empty())
       hidden = run(*encoder_, *reads, {}, decoder_ || !state ? nullptr : remembered.data(),
                    hidden_states ? &hidden_states->encoder : nullptr);
-    source = {hidden, reads ? reads->start : Ints(static_cast<size_t>(sequences) + 1, 0)};
-    check(!decoder_ || state || source.hidden,
-          "[model] the batch has no source for the encoder to read");
+  }
+  if (encoder_ && decoder_) {
+    check(state || hidden, "[model] the batch has no source for the encoder to read");
+    source = {std::move(hidden),
+              PoolVector<int32_t>(static_cast<size_t>(sequences) + 1, 0, c.pool)};
+    if (batch.source) source.start.assign(batch.source->start.begin(), batch.source->start.end());
   }
   if (decoder_)
     hidden = run(*decoder_, batch.main, std::move(source), state ? remembered.data() : nullptr,

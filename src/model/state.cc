@@ -218,9 +218,10 @@ int64_t StateStore::recurrent_bytes() const {
 
 int64_t StateStore::bytes() const { return pages_.bytes_in_use() + recurrent_bytes(); }
 
-std::vector<LayerState> StateStore::begin(const Batch& batch) {
-  std::vector<LayerState> out;
-  Ints past, source_past;
+PoolVector<LayerState> StateStore::begin(const Batch& batch, std::pmr::memory_resource* memory) {
+  PoolVector<LayerState> out(memory);
+  out.reserve(specs_.size());
+  PoolVector<int32_t> past(memory), source_past(memory);
   for (size_t s = 0; s < batch.seqs.size(); ++s) {
     const SeqId seq = batch.seqs[s];
     past.push_back(length(seq));
@@ -233,7 +234,7 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
   }
   for (size_t l = 0; l < specs_.size(); ++l) {
     if (std::holds_alternative<RecurrentSpec>(specs_[l])) {
-      RecurrentState state;
+      RecurrentState state{PoolVector<Tensor>(memory), PoolVector<Tensor>(memory)};
       for (SeqId seq : batch.seqs) state.in.push_back(std::get<Tensor>(at(seq).now.layers[l]));
       state.out.resize(batch.seqs.size());
       out.emplace_back(std::move(state));
@@ -242,18 +243,19 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
     const auto* from = std::get_if<KvFrom>(&specs_[l]);
     const size_t place = from ? static_cast<size_t>(from->state) : l;
     const auto* source = std::get_if<SourceKvSpec>(&specs_[l]);
-    KvState state{{source ? source->layout : std::get<KvSpec>(specs_[place]).layout, {}},
+    KvState state{{source ? source->layout : std::get<KvSpec>(specs_[place]).layout,
+                   PoolVector<KvPages>(memory)},
                   source ? source_past : past,
                   from != nullptr,
-                  {}};
+                  PoolVector<PoolVector<std::byte*>>(memory)};
     for (SeqId seq : batch.seqs) {
-      Memory& memory = at(seq).now;
-      auto& table = std::get<PageTable>(memory.layers[place]);
-      KvPages& pages = state.kv.sequences.emplace_back();
+      Memory& held = at(seq).now;
+      auto& table = std::get<PageTable>(held.layers[place]);
+      KvPages& pages = state.kv.sequences.emplace_back(PoolVector<const std::byte*>(memory));
       pages.first_page = table.first;
       for (const Buffer& page : table.pages) pages.pages.push_back(page.get());
-      auto& open = state.open.emplace_back();
-      const int written = source ? memory.source_length : memory.length;
+      auto& open = state.open.emplace_back(memory);
+      const int written = source ? held.source_length : held.length;
       for (int page = written / kPageTokens; page < table.end(); ++page)
         open.push_back(table[page].get());
     }
@@ -262,7 +264,7 @@ std::vector<LayerState> StateStore::begin(const Batch& batch) {
   return out;
 }
 
-void StateStore::advance(const Batch& batch, std::vector<LayerState>& layers) {
+void StateStore::advance(const Batch& batch, std::span<const LayerState> layers) {
   for (size_t s = 0; s < batch.seqs.size(); ++s) {
     Sequence& sequence = at(batch.seqs[s]);
     const int before = sequence.now.length;

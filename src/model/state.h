@@ -70,9 +70,11 @@ class StateStore {
   int source_length(SeqId seq) const;  // tokens of the source that it has read
 
   // For Model::forward: what each execution sees of the batch's sequences, and the step that makes
-  // the batch's rows and the recurrent states that came out part of them.
-  std::vector<LayerState> begin(const Batch& batch);
-  void advance(const Batch& batch, std::vector<LayerState>& layers);
+  // the batch's rows and the recurrent states that came out part of them. The lists of pages and
+  // states lie in `memory`; what they name does not.
+  PoolVector<LayerState> begin(const Batch& batch,
+                               std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
+  void advance(const Batch& batch, std::span<const LayerState> layers);
 
  private:
   struct PageTable {

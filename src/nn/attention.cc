@@ -56,17 +56,19 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
   const Tensor keys = placed(as_heads(c, projected[1], spec.kv_heads, spec.head_size), k_norm);
   const Tensor values = as_heads(c, projected[2], spec.kv_heads, spec.head_size);
 
-  AttentionPlan plan;
+  const Ints& start = pass.stream().start;
+  AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
+                     .k_start = {start.begin(), start.end(), c.pool},
+                     .mask = Mask(c.pool),
+                     .scale = static_cast<float>(spec.scale)};
   if (spec.causal) plan.mask.push_back(Causal{});
   if (spec.window > 0)
     plan.mask.push_back(
         SlidingWindow{.left = spec.window - 1, .right = spec.causal ? -1 : spec.window - 1});
-  plan.scale = static_cast<float>(spec.scale);
   if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position))
     plan.bias.push_back(
         HeadTable{buckets->value,
                   T5Bucket{relative->bidirectional, relative->buckets, relative->max_distance}});
-  plan.q_start = plan.k_start = pass.stream().start;
   const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);
   return out(c, side_by_side(c, mixed));
@@ -96,10 +98,11 @@ Tensor CrossAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
     keys = as_heads(c, projected[0], spec.kv_heads, spec.head_size);
     values = as_heads(c, projected[1], spec.kv_heads, spec.head_size);
   }
-  AttentionPlan plan;
-  plan.scale = static_cast<float>(spec.scale);
-  plan.q_start = pass.stream().start;
-  plan.k_start = source.start;
+  const Ints& start = pass.stream().start;
+  const AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
+                           .k_start = source.start,
+                           .mask = Mask(c.pool),
+                           .scale = static_cast<float>(spec.scale)};
   const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);
   return out(c, side_by_side(c, mixed));

@@ -2,7 +2,8 @@
 
 namespace stemma {
 
-void Stream::append(const Ints& sequence, const Ints& sequence_types, int first) {
+void Stream::append(std::span<const int32_t> sequence, std::span<const int32_t> sequence_types,
+                    int first) {
   check(sequence_types.empty() || sequence_types.size() == sequence.size(), "[batch] ",
         sequence_types.size(), " token types for ", sequence.size(), " tokens");
   if (start.empty()) start.push_back(0);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -22,7 +24,12 @@ struct Stream {
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
   int sequences() const { return static_cast<int>(start.size()) - 1; }
   // Appends a sequence whose first token has position `first`.
-  void append(const Ints& sequence, const Ints& sequence_types = {}, int first = 0);
+  void append(std::span<const int32_t> sequence, std::span<const int32_t> sequence_types = {},
+              int first = 0);
+  void append(std::initializer_list<int32_t> sequence, std::span<const int32_t> sequence_types = {},
+              int first = 0) {
+    append(std::span(sequence.begin(), sequence.size()), sequence_types, first);
+  }
 };
 
 struct Batch {

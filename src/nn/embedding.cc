@@ -28,8 +28,9 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
   Residual sum{embedding(c, tokens->value, Tensor::from(c, stream.ids), spec.padding_id), {}};
   if (spec.scale != 1) sum.x = mul(c, sum.x, spec.scale);
   if (types) {
-    const Ints ids = stream.types.empty() ? Ints(stream.ids.size(), 0) : stream.types;
-    sum = {add(c, sum.x, embedding(c, types->value, Tensor::from(c, ids))), {}};
+    const Tensor ids = stream.types.empty() ? Tensor::zeros(c, {stream.tokens()}, DType::i32)
+                                            : Tensor::from(c, stream.types);
+    sum = {add(c, sum.x, embedding(c, types->value, ids)), {}};
   }
   if (positions) {
     for (int32_t p : stream.positions)

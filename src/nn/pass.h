@@ -14,7 +14,7 @@ namespace stemma {
 // An encoder's output as cross attention reads it.
 struct Source {
   Tensor hidden;  // [T,C] of the source's tokens; undefined where no sequence brings any
-  Ints start;     // [S+1]
+  PoolVector<int32_t> start;  // [S+1]
 };
 
 class Pass {
@@ -22,7 +22,10 @@ class Pass {
   // `stream` is the batch's main stream or its source.
   Pass(const Batch& batch, const Stream& stream, const Adapters& adapters,
        std::pmr::memory_resource* memory, Source source = {})
-      : stream_(stream), source_(std::move(source)), adapters_(batch, stream, adapters, memory) {}
+      : stream_(stream),
+        source_(std::move(source)),
+        adapters_(batch, stream, adapters, memory),
+        tables_(memory) {}
   const Stream& stream() const { return stream_; }
   const Source& source() const { return source_; }
   const AdapterRows& adapters() const { return adapters_; }
@@ -33,7 +36,7 @@ class Pass {
   const Stream& stream_;
   Source source_;
   AdapterRows adapters_;
-  std::deque<std::pair<Rope, RopeTables>> tables_;
+  std::pmr::deque<std::pair<Rope, RopeTables>> tables_;
 };
 
 }  // namespace stemma

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kTokens = KvLayout::kTokens;
 
-void add_rows(const Ints& start, const Tensor& k, const Tensor& v, const KvState& state) {
+void add_rows(const Offsets& start, const Tensor& k, const Tensor& v, const KvState& state) {
   const KvLayout& layout = state.kv.layout;
   const int64_t k_row = k.strides()[0], v_row = v.strides()[0];
   for (size_t s = 0; s < state.open.size(); ++s) {
@@ -40,7 +40,7 @@ std::pair<Tensor, Tensor> rows_of(Ctx& c, const KvState& state, size_t s, int64_
 
 Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v, const KvState& state,
                  AttentionPlan plan) {
-  const Ints start = plan.k_start;  // of the rows that this batch brings
+  const Offsets start = plan.k_start;  // of the rows that this batch brings
   if (!state.shared && k) add_rows(start, with_dense_heads(c, k), with_dense_heads(c, v), state);
   for (size_t s = 0; s < state.past.size(); ++s)
     plan.k_start[s + 1] = plan.k_start[s] + state.past[s] + start[s + 1] - start[s];

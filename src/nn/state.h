@@ -42,15 +42,15 @@ using StateSpec = std::variant<KvSpec, SourceKvSpec, KvFrom, RecurrentSpec>;
 // The pages of a batch's sequences, with room for the batch's own rows.
 struct KvState {
   PagedKv kv;
-  Ints past;                                  // [S] tokens before this batch's
-  bool shared = false;                        // KvFrom: the other execution adds this batch's rows
-  std::vector<std::vector<std::byte*>> open;  // [S] the pages from the one of row past[s] on
+  PoolVector<int32_t> past;                 // [S] tokens before this batch's
+  bool shared = false;                      // KvFrom: the other execution adds this batch's rows
+  PoolVector<PoolVector<std::byte*>> open;  // [S] the pages from the one of row past[s] on
 };
 
 // One tensor a sequence.
 struct RecurrentState {
-  std::vector<Tensor> in;   // [S]; undefined where a sequence begins
-  std::vector<Tensor> out;  // [S]; the layer puts here what the next forward gets in
+  PoolVector<Tensor> in;   // [S]; undefined where a sequence begins
+  PoolVector<Tensor> out;  // [S]; the layer puts here what the next forward gets in
 };
 
 using LayerState = std::variant<KvState, RecurrentState>;

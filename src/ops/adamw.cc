@@ -2,8 +2,6 @@
 // p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps).
 #include "ops/adamw.h"
 
-#include <vector>
-
 #include "base/error.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -117,10 +115,10 @@ void adamw_step(Team& team, const AdamW& o, int64_t step, double grad_scale, int
   });
 }
 
-double sum_of_squares(Team& team, const float* x, int64_t n) {
-  std::vector<double> pieces(static_cast<size_t>((n + kGrain - 1) / kGrain));
+double sum_of_squares(Ctx& c, const float* x, int64_t n) {
+  PoolVector<double> pieces(static_cast<size_t>((n + kGrain - 1) / kGrain), c.pool);
   const auto piece = STEMMA_AT_LEVEL(squares_piece);
-  team.run_range(n, kGrain, [&](int64_t begin, int64_t end) {
+  c.team->run_range(n, kGrain, [&](int64_t begin, int64_t end) {
     pieces[static_cast<size_t>(begin / kGrain)] = piece(x + begin, end - begin);
   });
   double total = 0;

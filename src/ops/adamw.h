@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "base/team.h"
+#include "tensor/ctx.h"
 
 namespace stemma {
 
@@ -21,6 +21,6 @@ void adamw_step(Team& team, const AdamW& o, int64_t step, double grad_scale, int
                 const float* g, float* m, float* v);
 
 // Carried in f64, added in pieces of fixed length.
-double sum_of_squares(Team& team, const float* x, int64_t n);
+double sum_of_squares(Ctx& c, const float* x, int64_t n);
 
 }  // namespace stemma

@@ -143,8 +143,8 @@ const Op<Turn> kRope{{.name = "rope",
                       .cases = cases}};
 
 // 1 / theta^(2j / width), rounded to f32 where transformers rounds.
-std::vector<float> powers(const Rope& rope) {
-  std::vector<float> p(static_cast<size_t>(rope.width / 2));
+PoolVector<float> powers(const Rope& rope, std::pmr::memory_resource* memory) {
+  PoolVector<float> p(static_cast<size_t>(rope.width / 2), memory);
   const double theta = static_cast<float>(rope.theta);
   for (size_t j = 0; j < p.size(); ++j) {
     const float exponent = static_cast<float>(2 * j) / static_cast<float>(rope.width);
@@ -153,13 +153,13 @@ std::vector<float> powers(const Rope& rope) {
   return p;
 }
 
-void scale(const RopeUnscaled&, const Rope&, std::vector<float>&) {}
+void scale(const RopeUnscaled&, const Rope&, PoolVector<float>&) {}
 
-void scale(const RopeLinear& s, const Rope&, std::vector<float>& frequencies) {
+void scale(const RopeLinear& s, const Rope&, PoolVector<float>& frequencies) {
   for (float& f : frequencies) f /= static_cast<float>(s.factor);
 }
 
-void scale(const RopeLlama3& s, const Rope&, std::vector<float>& frequencies) {
+void scale(const RopeLlama3& s, const Rope&, PoolVector<float>& frequencies) {
   const auto factor = static_cast<float>(s.factor);
   const auto longest = static_cast<float>(s.original / s.low);
   const auto shortest = static_cast<float>(s.original / s.high);
@@ -175,7 +175,7 @@ void scale(const RopeLlama3& s, const Rope&, std::vector<float>& frequencies) {
   }
 }
 
-void scale(const RopeYarn& s, const Rope& rope, std::vector<float>& frequencies) {
+void scale(const RopeYarn& s, const Rope& rope, PoolVector<float>& frequencies) {
   const auto dimension = [&](double turns) {
     return rope.width * std::log(s.original / (turns * 2 * std::numbers::pi)) /
            (2 * std::log(rope.theta));
@@ -185,7 +185,7 @@ void scale(const RopeYarn& s, const Rope& rope, std::vector<float>& frequencies)
   low = std::max(low, 0.0);
   high = std::min(high, rope.width - 1.0);
   if (low == high) high += 0.001;
-  const std::vector<float> theta_powers = powers(rope);
+  const PoolVector<float> theta_powers = powers(rope, frequencies.get_allocator().memory);
   for (size_t j = 0; j < frequencies.size(); ++j) {
     const float ramp = std::clamp(
         (static_cast<float>(j) - static_cast<float>(low)) / static_cast<float>(high - low), 0.0f,
@@ -213,13 +213,13 @@ void check_scaling(const RopeYarn& s) {
 
 }  // namespace
 
-std::vector<float> rope_frequencies(const Rope& rope) {
+PoolVector<float> rope_frequencies(const Rope& rope, std::pmr::memory_resource* memory) {
   check(rope.width > 0 && rope.width % 2 == 0, "[rope] rotary width ", rope.width,
         " must be even and positive");
   check(rope.theta > 0 && std::isfinite(rope.theta), "[rope] theta ", rope.theta,
         " must be positive");
   std::visit([](const auto& s) { check_scaling(s); }, rope.scaling);
-  std::vector<float> frequencies = powers(rope);
+  PoolVector<float> frequencies = powers(rope, memory);
   for (float& f : frequencies) f = 1 / f;
   std::visit([&](const auto& s) { scale(s, rope, frequencies); }, rope.scaling);
   return frequencies;
@@ -237,7 +237,7 @@ double rope_attention_factor(const Rope& rope) {
 }
 
 RopeTables rope_tables(Ctx& c, const Rope& rope, const Ints& positions) {
-  const std::vector<float> frequencies = rope_frequencies(rope);
+  const PoolVector<float> frequencies = rope_frequencies(rope, c.pool);
   const auto factor = static_cast<float>(rope_attention_factor(rope));
   const auto tokens = static_cast<int64_t>(positions.size());
   const int64_t half = rope.width / 2;

@@ -9,7 +9,6 @@
 
 #include <optional>
 #include <variant>
-#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -84,7 +83,8 @@ struct Rope {
 
 // Radians a position, [width/2]. Errors: an odd or non-positive width, a theta that is not
 // positive, factors that are not positive.
-std::vector<float> rope_frequencies(const Rope& rope);
+PoolVector<float> rope_frequencies(
+    const Rope& rope, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 // What cos and sin are multiplied by: 1 but for YaRN.
 double rope_attention_factor(const Rope& rope);
 

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <unordered_set>
-#include <vector>
 
 #include "base/rng.h"
 
@@ -28,9 +26,11 @@ float largest_of(std::span<const float> scores) {
   return largest;
 }
 
-std::vector<double> probabilities(std::span<const float> scores) {
+using Memory = std::pmr::memory_resource*;
+
+PoolVector<double> probabilities(std::span<const float> scores, Memory memory) {
   const float largest = largest_of(scores);
-  std::vector<double> p(scores.size());
+  PoolVector<double> p(scores.size(), memory);
   double total = 0;
   for (size_t i = 0; i < p.size(); ++i)
     total += p[i] = std::exp(static_cast<double>(scores[i]) - largest);
@@ -38,9 +38,9 @@ std::vector<double> probabilities(std::span<const float> scores) {
   return p;
 }
 
-void keep_top_k(std::span<float> scores, size_t k) {
+void keep_top_k(std::span<float> scores, size_t k, Memory memory) {
   if (k >= scores.size()) return;
-  std::vector<float> sorted(scores.begin(), scores.end());
+  PoolVector<float> sorted(scores.begin(), scores.end(), memory);
   std::nth_element(sorted.begin(), sorted.begin() + static_cast<int64_t>(k) - 1, sorted.end(),
                    std::greater<>());
   const float least = sorted[k - 1];
@@ -50,12 +50,12 @@ void keep_top_k(std::span<float> scores, size_t k) {
 
 // Keeps the smallest set of the most probable ids whose mass reaches p: seen from below, ids go
 // while the mass up to and including them is at most 1 - p.
-void keep_top_p(std::span<float> scores, double top_p) {
-  const std::vector<double> p = probabilities(scores);
+void keep_top_p(std::span<float> scores, double top_p, Memory memory) {
+  const PoolVector<double> p = probabilities(scores, memory);
   // All ids below this, together, cannot have the mass 1 - p: they go without being sorted.
   const double negligible = (1 - top_p) / (2 * static_cast<double>(p.size()));
   double mass = 0;
-  std::vector<size_t> order;
+  PoolVector<size_t> order(memory);
   for (size_t i = 0; i < p.size(); ++i)
     if (p[i] < negligible) {
       mass += p[i];
@@ -63,7 +63,8 @@ void keep_top_p(std::span<float> scores, double top_p) {
     } else {
       order.push_back(i);
     }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] < p[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return p[a] < p[b] || (p[a] == p[b] && a < b); });
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     mass += p[order[i]];
     if (mass > 1 - top_p) break;
@@ -71,8 +72,8 @@ void keep_top_p(std::span<float> scores, double top_p) {
   }
 }
 
-void keep_min_p(std::span<float> scores, double min_p) {
-  const std::vector<double> p = probabilities(scores);
+void keep_min_p(std::span<float> scores, double min_p, Memory memory) {
+  const PoolVector<double> p = probabilities(scores, memory);
   const double least = min_p * *std::max_element(p.begin(), p.end());
   for (size_t i = 0; i < p.size(); ++i)
     if (p[i] < least) scores[i] = kExcluded;
@@ -80,32 +81,36 @@ void keep_min_p(std::span<float> scores, double min_p) {
 
 }  // namespace
 
-void penalise_repetition(std::span<float> scores, const Ints& seen, double penalty) {
+void penalise_repetition(std::span<float> scores, const Ints& seen, double penalty, Memory memory) {
   if (penalty == 1) return;
   const auto factor = static_cast<float>(penalty);
-  for (int32_t id : std::unordered_set<int32_t>(seen.begin(), seen.end())) {
+  PoolVector<int32_t> ids(seen.begin(), seen.end(), memory);
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  for (const int32_t id : ids) {
     float& s = scores[static_cast<size_t>(id)];
     s = s < 0 ? s * factor : s / factor;
   }
 }
 
-void warp(std::span<float> scores, const Sampling& sampling) {
+void warp(std::span<float> scores, const Sampling& sampling, Memory memory) {
   if (sampling.temperature != 1)
     for (float& s : scores) s = static_cast<float>(s / sampling.temperature);
-  if (sampling.top_k > 0) keep_top_k(scores, static_cast<size_t>(sampling.top_k));
-  if (sampling.top_p < 1) keep_top_p(scores, sampling.top_p);
-  if (sampling.min_p > 0) keep_min_p(scores, sampling.min_p);
+  if (sampling.top_k > 0) keep_top_k(scores, static_cast<size_t>(sampling.top_k), memory);
+  if (sampling.top_p < 1) keep_top_p(scores, sampling.top_p, memory);
+  if (sampling.min_p > 0) keep_min_p(scores, sampling.min_p, memory);
 }
 
-int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step) {
-  penalise_repetition(scores, seen, sampling.repetition_penalty);
+int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step,
+               Memory memory) {
+  penalise_repetition(scores, seen, sampling.repetition_penalty, memory);
   if (!sampling.sample) {
     const auto first = std::find(scores.begin(), scores.end(), largest_of(scores));
     check(first != scores.end(), "[generate] the model's scores are not numbers");
     return static_cast<int32_t>(first - scores.begin());
   }
-  warp(scores, sampling);
-  const std::vector<double> p = probabilities(scores);
+  warp(scores, sampling, memory);
+  const PoolVector<double> p = probabilities(scores, memory);
   const double u = RngKey(sampling.seed).of("sample").uniform(static_cast<uint64_t>(step));
   double mass = 0;
   int32_t last = 0;

@@ -1,9 +1,10 @@
 // Sampling: from the logits of one row to a token. Processors run in transformers' order:
 // repetition penalty; then, if sampling, temperature, top-k, top-p, min-p; then a draw keyed by
-// (seed, step). Source: transformers generation/logits_process.py.
+// (seed, step). Scratch lies in `memory`. Source: transformers generation/logits_process.py.
 #pragma once
 
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 
 #include "tensor/tensor.h"
@@ -22,12 +23,15 @@ struct Sampling {
 
 // Divides (multiplies, where negative) the score of each distinct id in `seen` by the penalty,
 // once.
-void penalise_repetition(std::span<float> scores, const Ints& seen, double penalty);
+void penalise_repetition(std::span<float> scores, const Ints& seen, double penalty,
+                         std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 
 // Sets what temperature, top-k, top-p and min-p exclude to minus infinity; at least one id stays.
-void warp(std::span<float> scores, const Sampling& sampling);
+void warp(std::span<float> scores, const Sampling& sampling,
+          std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 
 // The next token; `scores` is used as scratch. `step` counts the tokens generated before this one.
-int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step);
+int32_t choose(std::span<float> scores, const Ints& seen, const Sampling& sampling, int64_t step,
+               std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 
 }  // namespace stemma

@@ -11,6 +11,9 @@ namespace {
 // A shared beginning shorter than a page is not worth a fork.
 constexpr int kWorthSharing = KvLayout::kTokens;
 
+// So many new tokens have their room from the start; lists of more grow by doubling.
+constexpr int kRoomAhead = 4096;
+
 // Text that streams out, minus what might still become a stop string.
 class StopWatch {
  public:
@@ -81,6 +84,11 @@ struct Scheduler::Task {
         tokens(request.prompt),
         watch(request.options.stop) {
     if (tokenizer) decoder = std::make_unique<StreamDecoder>(*tokenizer);
+    const auto room =
+        static_cast<size_t>(std::clamp(request.options.max_new_tokens, 0, kRoomAhead));
+    tokens.reserve(tokens.size() + room);
+    out.ids.reserve(room);
+    if (request.options.logprobs) out.logprobs.reserve(room);
   }
 
   Id id;
@@ -245,13 +253,24 @@ bool Scheduler::share_prefix(size_t index) {
   return true;
 }
 
-// The batch of a step; running_ may lose tasks that have no room.
-Scheduler::Plan Scheduler::plan() {
+void Scheduler::Plan::clear() {
+  batch.main.ids.clear();
+  batch.main.positions.clear();
+  batch.main.start.clear();
+  batch.seqs.clear();
+  batch.adapter.clear();
+  sampled.clear();
+  rows.clear();
+}
+
+// Fills plan_ for a step; running_ may lose tasks that have no room.
+void Scheduler::plan() {
   struct Part {
     Task* task;
     int tokens;
   };
-  std::vector<Part> parts;
+  PoolVector<Part> parts(c_.pool);
+  parts.reserve(running_.size());
   auto take = [&](size_t index, int tokens) {
     Task& task = *running_[index];
     if (make_room(index, state_.length(task.seq) + tokens)) {
@@ -284,50 +303,50 @@ Scheduler::Plan Scheduler::plan() {
     return std::none_of(running_.begin(), running_.end(),
                         [&](const auto& task) { return task.get() == part.task; });
   });
-  Plan plan;
+  plan_.clear();
   for (const Part& part : parts) {
     const Task& task = *part.task;
     const int at = state_.length(task.seq);
-    plan.batch.main.append({task.tokens.begin() + at, task.tokens.begin() + at + part.tokens}, {},
-                           at);
-    plan.batch.seqs.push_back(task.seq);
-    plan.batch.adapter.push_back(task.adapter);
+    plan_.batch.main.append(
+        std::span(task.tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(part.tokens)),
+        {}, at);
+    plan_.batch.seqs.push_back(task.seq);
+    plan_.batch.adapter.push_back(task.adapter);
     if (left(task) > part.tokens) continue;
-    plan.sampled.push_back(part.task);
-    plan.rows.push_back(plan.batch.main.start.back() - 1);
+    plan_.sampled.push_back(part.task);
+    plan_.rows.push_back(plan_.batch.main.start.back() - 1);
   }
-  return plan;
 }
 
 bool Scheduler::step() {
   take_in();
   admit();
   if (running_.empty()) return false;
-  const Plan planned = plan();
-  if (!planned.batch.seqs.empty()) {
-    const Tensor hidden = model_.forward(c_, planned.batch, &state_);
-    tokens_computed_ += planned.batch.main.tokens();
-    if (!planned.rows.empty()) {
-      const Tensor last = gather(c_, hidden, Tensor::from(c_, planned.rows));
-      sample(model_.head<LmHeadLayer>()->logits(c_, last), planned.sampled);
+  plan();
+  if (!plan_.batch.seqs.empty()) {
+    const Tensor hidden = model_.forward(c_, plan_.batch, &state_);
+    tokens_computed_ += plan_.batch.main.tokens();
+    if (!plan_.rows.empty()) {
+      const Tensor last = gather(c_, hidden, Tensor::from(c_, plan_.rows));
+      sample(model_.head<LmHeadLayer>()->logits(c_, last), plan_.sampled);
     }
   }
   drop_ended();
   return true;
 }
 
-void Scheduler::sample(const Tensor& logits, const std::vector<Task*>& tasks) {
+void Scheduler::sample(const Tensor& logits, std::span<Task* const> tasks) {
   const auto vocab = static_cast<size_t>(logits.extent(1));
-  Ints ids(tasks.size());
+  PoolVector<int32_t> ids(tasks.size(), c_.pool);
   c_.team->run_range(static_cast<int64_t>(tasks.size()), 1, [&](int64_t begin, int64_t) {
     Task& task = *tasks[static_cast<size_t>(begin)];
     const GenerateOptions& o = task.request.options;
     const std::span<float> scores(logits.data<float>() + begin * static_cast<int64_t>(vocab),
                                   vocab);
-    std::vector<float> before;  // choose() works in place
+    PoolVector<float> before(c_.pool);  // choose() works in place
     if (o.logprobs) before.assign(scores.begin(), scores.end());
     const int32_t id =
-        choose(scores, task.tokens, o.sampling, static_cast<int64_t>(task.out.ids.size()));
+        choose(scores, task.tokens, o.sampling, static_cast<int64_t>(task.out.ids.size()), c_.pool);
     if (o.logprobs) task.out.logprobs.push_back(log_probability(before, id));
     ids[static_cast<size_t>(begin)] = id;
   });

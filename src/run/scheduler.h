@@ -77,17 +77,19 @@ class Scheduler {
 
   void take_in();
   void admit();
+  // What a step computes.
   struct Plan {
     Batch batch;
     std::vector<Task*> sampled;
     Ints rows;  // of the batch: the last one of each that is sampled
+    void clear();
   };
-  Plan plan();
+  void plan();
   int left(const Task& task) const;
   bool make_room(size_t index, int tokens);
   bool share_prefix(size_t index);
   void preempt_last();
-  void sample(const Tensor& logits, const std::vector<Task*>& tasks);
+  void sample(const Tensor& logits, std::span<Task* const> tasks);
   void finish(Task& task, const char* reason);
   void drop_ended();
 
@@ -98,6 +100,7 @@ class Scheduler {
   StateStore state_;
   Tasks waiting_, running_;  // in order of arrival
   std::deque<Kept> kept_;    // the oldest first
+  Plan plan_;                // of this step; what it holds has the room of the steps before
   SeqId next_seq_ = 0;
   int64_t tokens_computed_ = 0;
 

@@ -10,6 +10,8 @@
 #include <functional>
 #include <memory>
 #include <memory_resource>
+#include <type_traits>
+#include <vector>
 
 namespace stemma {
 
@@ -44,5 +46,31 @@ class Pool : public std::pmr::memory_resource {
   State* state_;
   Source source_;
 };
+
+// Memory for a PoolVector. Unlike with std::pmr's allocator, copies lie in the memory of the
+// original.
+template <class T>
+struct PoolAllocator {
+  using value_type = T;
+  using propagate_on_container_copy_assignment = std::true_type;
+  using propagate_on_container_move_assignment = std::true_type;
+  using propagate_on_container_swap = std::true_type;
+
+  PoolAllocator() = default;
+  PoolAllocator(std::pmr::memory_resource* m) : memory(m) {}  // NOLINT: what it stands for
+  template <class U>
+  PoolAllocator(const PoolAllocator<U>& o) : memory(o.memory) {}  // NOLINT: one and the same
+
+  T* allocate(size_t n) { return static_cast<T*>(memory->allocate(n * sizeof(T), alignof(T))); }
+  void deallocate(T* p, size_t n) { memory->deallocate(p, n * sizeof(T), alignof(T)); }
+  bool operator==(const PoolAllocator& o) const { return memory == o.memory; }
+
+  std::pmr::memory_resource* memory = std::pmr::new_delete_resource();
+};
+
+// A vector that lies in a pool, and may not outlive it: PoolVector<int> v(c.pool). Made without
+// one, it lies in the system's memory.
+template <class T>
+using PoolVector = std::vector<T, PoolAllocator<T>>;
 
 }  // namespace stemma

@@ -144,7 +144,8 @@ LossSum language_loss(Ctx& c, const Model& model, const Tensor& hidden, const In
   check(static_cast<int64_t>(labels.size()) == hidden.extent(0), "[loss] ", labels.size(),
         " labels for ", hidden.extent(0), " tokens");
   const int vocab = model.spec().embed.vocab;
-  Ints rows, right;
+  PoolVector<int32_t> rows(c.pool), right(c.pool);
+  rows.reserve(labels.size()), right.reserve(labels.size());
   for (size_t t = 0; t < labels.size(); ++t) {
     if (labels[t] < 0) continue;
     check(labels[t] < vocab, "[loss] label ", labels[t], " is not in a vocabulary of ", vocab);
@@ -152,8 +153,10 @@ LossSum language_loss(Ctx& c, const Model& model, const Tensor& hidden, const In
     right.push_back(labels[t]);
   }
   if (rows.empty()) return {};
-  const Tensor x = rows.size() == labels.size() ? hidden : gather(c, hidden, Tensor::from(c, rows));
-  return {sum_all(c, head->loss(c, x, Tensor::from(c, right))), static_cast<int64_t>(rows.size())};
+  const auto count = static_cast<int64_t>(rows.size());
+  const auto tensor = [&](const auto& ints) { return Tensor::from<int32_t>(c, ints, {count}); };
+  const Tensor x = rows.size() == labels.size() ? hidden : gather(c, hidden, tensor(rows));
+  return {sum_all(c, head->loss(c, x, tensor(right))), count};
 }
 
 Ints next_labels(const Stream& stream, const Ints& labels) {

@@ -17,8 +17,7 @@ Optimizer::Optimizer(Ctx& c, ParamStore& params, const OptimizerSpec& spec)
 }
 
 double Optimizer::grad_norm(Ctx& c) const {
-  return std::sqrt(
-      sum_of_squares(*c.team, params_.grads().data<float>(), params_.grads().elements()));
+  return std::sqrt(sum_of_squares(c, params_.grads().data<float>(), params_.grads().elements()));
 }
 
 void Optimizer::step(Ctx& c, double lr, double grad_norm) {

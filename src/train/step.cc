@@ -25,13 +25,13 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
     tape.backward(c, loss.sum, Tensor::scalar(c, share));
   }
   result.grad_norm = optimizer.grad_norm(c);
-  check(std::isfinite(result.loss) && std::isfinite(result.grad_norm), "[train] the loss is ",
-        std::isnan(result.loss) ? "not a number" : cat(result.loss),
-        " and the norm of the gradients ",
-        std::isnan(result.grad_norm) ? "not a number" : cat(result.grad_norm), " in step ",
-        optimizer.steps() + 1,
-        ": lower optimizer.lr, lengthen schedule.warmup, or set "
-        "optimizer.max_grad_norm");
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    const auto text = [](double x) { return std::isnan(x) ? "not a number" : cat(x); };
+    fail(Code::kFailed, "[train] the loss is ", text(result.loss),
+         " and the norm of the gradients ", text(result.grad_norm), " in step ",
+         optimizer.steps() + 1,
+         ": lower optimizer.lr, lengthen schedule.warmup, or set optimizer.max_grad_norm");
+  }
   optimizer.step(c, lr, result.grad_norm);
   return result;
 }

@@ -43,13 +43,14 @@ struct Kv : State {
   void add(StateStore& store, SeqId seq, int count) {
     const int past = store.length(seq);
     const Batch batch = one(Ints(static_cast<size_t>(count), 1), seq, past);
-    std::vector<LayerState> layers = store.begin(batch);
+    PoolVector<LayerState> layers = store.begin(batch);
     std::vector<float> rows;
     for (int t = past; t < past + count; ++t) rows.insert(rows.end(), 32, static_cast<float>(t));
     const Tensor x = Tensor::from<float>(c_, rows, {count, 1, 32});
     AttentionPlan plan;
     plan.mask = {Causal{}};
-    plan.q_start = plan.k_start = batch.main.start;
+    plan.q_start.assign(batch.main.start.begin(), batch.main.start.end());
+    plan.k_start = plan.q_start;
     for (LayerState& layer : layers) {
       auto& kv = std::get<KvState>(layer);
       outs_.push_back(attention(c_, x, x, x, kv, plan));
@@ -158,7 +159,7 @@ struct Recurrence : State {
   Tensor run(Ctx& c, StateStore& store, SeqId seq, int end) const {
     const int past = store.length(seq);
     const Batch batch = one(Ints(static_cast<size_t>(end - past), 0), seq, past);
-    std::vector<LayerState> layers = store.begin(batch);
+    PoolVector<LayerState> layers = store.begin(batch);
     auto& state = std::get<RecurrentState>(layers[0]);
     Tensor h = state.in[0] ? state.in[0] : Tensor::zeros(c, {kWidth});
     for (int t = past; t < end; ++t) {
@@ -250,7 +251,7 @@ TEST_F(Recurrence, UnderATapeTheStateIsATensor) {
 
 TEST_F(Recurrence, AStateOfAnotherShapeIsRefused) {
   const Batch batch = one({1}, 1, 0);
-  std::vector<LayerState> layers = store_.begin(batch);
+  PoolVector<LayerState> layers = store_.begin(batch);
   EXPECT_THROW(store_.advance(batch, layers), Error);
   std::get<RecurrentState>(layers[0]).out[0] = Tensor::zeros(c_, {kWidth + 1});
   EXPECT_THROW(store_.advance(batch, layers), Error);

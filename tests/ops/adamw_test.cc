@@ -93,7 +93,9 @@ TEST(AdamW, StepsCountFromOne) {
 }
 
 TEST(SumOfSquares, IsExactToDoubleAndTheSameEverywhere) {
-  Team one(1), three(3);
+  Pool pool;
+  Team small(1), large(3);
+  Ctx one{.team = &small, .pool = &pool}, three{.team = &large, .pool = &pool};
   for (size_t n : {size_t{0}, size_t{1}, size_t{17}, size_t{63}, size_t{100001}}) {
     const Floats x = draw(n, "x");
     double expected = 0;

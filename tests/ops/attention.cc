@@ -40,11 +40,11 @@ TEST(Attention, DecodingGivesTheBitsOfPrefill) {
 TEST(Attention, ASequenceAloneGivesTheBitsOfABatch) {
   Machine m(2);
   const int64_t heads = 4, kv_heads = 2, d = 33;
-  const Ints start{0, 70, 71, 71, 200, 500};
+  const Offsets start{0, 70, 71, 71, 200, 500};
   const int64_t n = start.back();
   const Tensor q = m.random({n, heads, d}, 1), k = m.random({n, kv_heads, d}, 2),
                v = m.random({n, kv_heads, d}, 3), seed = m.random({n, heads, d}, 4);
-  const auto run = [&](int64_t begin, int64_t end, const Ints& offsets, bool causal) {
+  const auto run = [&](int64_t begin, int64_t end, const Offsets& offsets, bool causal) {
     const Tensor qs = rows(q, begin, end), ks = rows(k, begin, end), vs = rows(v, begin, end);
     Tape tape;
     for (const Tensor& t : {qs, ks, vs}) tape.watch(t);

@@ -80,7 +80,7 @@ TEST_P(AttentionBf16, ThreadsAndRepetitionGiveTheSameBits) {
 
 TEST_P(AttentionBf16, ASequenceAloneGivesTheBitsOfABatch) {
   Bf16Machine m(2);
-  const Ints start{0, 70, 71, 200};
+  const Offsets start{0, 70, 71, 200};
   Operands x = operands(m, start.back(), 4, 2, 33, 33);
   const std::vector<Tensor> batch =
       forward_backward(m.c, x, {.q_start = start, .k_start = start, .mask = {Causal{}}});
@@ -88,7 +88,7 @@ TEST_P(AttentionBf16, ASequenceAloneGivesTheBitsOfABatch) {
     const int begin = start[s], end = start[s + 1];
     const Operands own{rows(x.q, begin, end), rows(x.k, begin, end), rows(x.v, begin, end), x.sink,
                        rows(x.dout, begin, end)};
-    const Ints offsets{0, end - begin};
+    const Offsets offsets{0, end - begin};
     const std::vector<Tensor> alone =
         forward_backward(m.c, own, {.q_start = offsets, .k_start = offsets, .mask = {Causal{}}});
     for (size_t i = 0; i < 4; ++i)

@@ -29,7 +29,7 @@ TEST(Rope, FrequenciesAreTransformers) {
         5.92843435e-07f}},
   };
   for (const Reference& r : references) {
-    const std::vector<float> got = rope_frequencies(r.rope);
+    const PoolVector<float> got = rope_frequencies(r.rope);
     ASSERT_EQ(got.size(), 32u);
     for (size_t i = 0; i < 7; ++i) EXPECT_EQ(got[5 * i], r.frequencies[i]) << i;
   }

@@ -31,7 +31,7 @@ const char* why_not_bf16(const AttentionCall& p) {
   return p.dtype != DType::bf16 ? "the call's products are not in BF16" : why_not_tiled(p);
 }
 
-tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
+tiled::Problem problem(Ctx& c, const AttentionCall& p, const tiled::BiasLines& lines) {
   const int64_t heads = p.heads(), dv = p.value_width();
   tiled::Problem problem{
       .heads = heads,
@@ -46,8 +46,9 @@ tiled::Problem problem(const AttentionCall& p, const tiled::BiasLines& lines) {
       .distance_bias = lines.distance(),
       .key_bias = lines.key(),
       .sink = p.sink ? p.sink.data<float>() : nullptr,
-      .sequences = {},
+      .sequences = PoolVector<tiled::Sequence>(c.pool),
   };
+  problem.sequences.reserve(p.sequences());
   for (size_t s = 0; s < p.sequences(); ++s) {
     const int64_t q = p.plan.q_start[s], k = p.plan.k_start[s];
     const auto rows = [](const Tensor& t, int64_t at) {
@@ -75,14 +76,14 @@ void forward(Ctx& c, AttentionCall& p, bool keep) {
   if (p.with_lse) p.lse = Tensor::empty(c, {p.q.extent(0), p.heads()});
   if (keep) p.total = Tensor::empty(c, {p.q.extent(0), p.heads()});
   const tiled::BiasLines lines(c, p);
-  tiled::forward(c, problem(p, lines));
+  tiled::forward(c, problem(c, p, lines));
 }
 
 // Where gradients of q, k and v are added up. One tensor may be several operands; its parts are
 // written at the same time, so all but the first have memory of their own.
 class Targets {
  public:
-  Targets(Ctx& c, Grads& g) : c_(c), g_(g) {}
+  Targets(Ctx& c, Grads& g) : c_(c), g_(g), seen_(c.pool), later_(c.pool) {}
   float* of(const Tensor& x) {
     if (!g_.wants(x)) return nullptr;
     const bool again = std::find(seen_.begin(), seen_.end(), x.id()) != seen_.end();
@@ -99,8 +100,8 @@ class Targets {
  private:
   Ctx& c_;
   Grads& g_;
-  std::vector<uint64_t> seen_;
-  std::vector<std::pair<Tensor, Tensor>> later_;
+  PoolVector<uint64_t> seen_;
+  PoolVector<std::pair<Tensor, Tensor>> later_;
 };
 
 // d: of out and of log-sum-exp.
@@ -110,7 +111,8 @@ void backward(Ctx& c, const AttentionCall& p, std::span<const Tensor> d, Grads& 
   const int64_t heads = p.heads(), dv = p.value_width();
   Targets targets(c, g);
   float *to_q = targets.of(p.q), *to_k = targets.of(p.k), *to_v = targets.of(p.v);
-  std::vector<tiled::Gradients> gradients;
+  PoolVector<tiled::Gradients> gradients(c.pool);
+  gradients.reserve(p.sequences());
   for (size_t s = 0; s < p.sequences(); ++s) {
     const int64_t q = p.plan.q_start[s], k = p.plan.k_start[s];
     gradients.push_back({.dout = dout.data<float>() + q * heads * dv,
@@ -124,7 +126,8 @@ void backward(Ctx& c, const AttentionCall& p, std::span<const Tensor> d, Grads& 
   const Tensor distance = lines.distance_gradient(c, p, g), key = lines.key_gradient(c, p, g);
   const Tensor sink = g.wants(p.sink) ? g.into(c, p.sink) : Tensor();
   const auto floats = [](const Tensor& t) { return t ? t.data<float>() : nullptr; };
-  tiled::backward(c, problem(p, lines), gradients, {floats(distance), floats(key), floats(sink)});
+  tiled::backward(c, problem(c, p, lines), gradients,
+                  {floats(distance), floats(key), floats(sink)});
   targets.done();
   lines.add_gradients(c, p, distance, key, g);
 }

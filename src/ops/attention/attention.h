@@ -15,8 +15,6 @@
 // (FlashAttention-2); Ainslie et al. 2023 (grouped queries).
 #pragma once
 
-#include <vector>
-
 #include "autograd/tape.h"
 #include "ops/attention/bias.h"
 #include "ops/attention/mask.h"
@@ -24,13 +22,16 @@
 
 namespace stemma {
 
+using Offsets = PoolVector<int32_t>;
+
+// Under a tape the plan is copied into the record: lists in the pool take nothing from the system.
 struct AttentionPlan {
-  Ints q_start, k_start;            // [S+1], ascending from 0 to the rows of q and of k
-  Mask mask = {};                   // empty: every query sees every key of its sequence
-  float scale = 0;                  // 0 stands for 1 / sqrt(D)
-  float softcap = 0;                // scores become softcap tanh(score / softcap); 0: they stay
-  std::vector<BiasTerm> bias = {};  // three at most
-  Tensor sink = {};                 // [H], or undefined
+  Offsets q_start, k_start;        // [S+1], ascending from 0 to the rows of q and of k
+  Mask mask = {};                  // empty: every query sees every key of its sequence
+  float scale = 0;                 // 0 stands for 1 / sqrt(D)
+  float softcap = 0;               // scores become softcap tanh(score / softcap); 0: they stay
+  PoolVector<BiasTerm> bias = {};  // three at most
+  Tensor sink = {};                // [H], or undefined
 };
 
 Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v,

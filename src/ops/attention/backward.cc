@@ -102,9 +102,9 @@ int64_t key_line(const Sequence& s) { return s.keys + kKeys; }
 // The memory that chunks sum in, beside the gradients themselves.
 class Partials {
  public:
-  Partials(Ctx& c, const Problem& p, const std::vector<Unit>& units,
-           const std::vector<Gradients>& gradients, const SharedGradients& shared)
-      : p_(p), gradients_(gradients) {
+  Partials(Ctx& c, const Problem& p, std::span<const Unit> units,
+           std::span<const Gradients> gradients, const SharedGradients& shared)
+      : p_(p), gradients_(gradients), sums_(c.pool), memory_(c.pool) {
     for (const Unit& u : units) {
       const Sequence& s = p.sequences[u.sequence];
       const Gradients& g = gradients[u.sequence];
@@ -157,7 +157,7 @@ class Partials {
       }
   }
   // What all sequences share, of the heads of one group.
-  void merge_shared(const std::vector<Unit>& units, int64_t kv_head,
+  void merge_shared(std::span<const Unit> units, int64_t kv_head,
                     const SharedGradients& shared) const {
     for (const Unit& u : units) {
       if (u.kv_head != kv_head) continue;
@@ -181,9 +181,9 @@ class Partials {
 
  private:
   const Problem& p_;
-  const std::vector<Gradients>& gradients_;
-  std::vector<Sums> sums_;
-  std::vector<Floats> memory_;
+  std::span<const Gradients> gradients_;
+  PoolVector<Sums> sums_;
+  PoolVector<Floats> memory_;
 };
 
 // Pointers a row to the gradients of bias lines, at the first key of a block.
@@ -265,14 +265,15 @@ void run(const Problem& p, size_t sequence, const Gradients& g, const Sums& sums
 }
 
 template <class F>
-void run_all(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
+void run_all(Ctx& c, const Problem& p, std::span<const Gradients> gradients,
              const SharedGradients& shared) {
   struct Piece {
     size_t unit;
     int64_t index;  // of a chunk, or of a block of keys
   };
-  std::vector<Unit> units;
-  std::vector<Piece> chunks, blocks;  // blocks: of the units that have several chunks
+  PoolVector<Unit> units(c.pool);
+  PoolVector<Piece> chunks(c.pool),
+      blocks(c.pool);  // blocks: of the units that have several chunks
   for (size_t s = 0; s < p.sequences.size(); ++s)
     for (int64_t h = 0; h < p.kv_heads; ++h) {
       const int64_t n = strips(p, p.sequences[s]), cut = chunks_of(n);
@@ -284,12 +285,12 @@ void run_all(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
     }
   const Partials partials(c, p, units, gradients, shared);
 
-  std::vector<std::optional<PackedKeys<F>>> packed(units.size());
+  PoolVector<std::optional<PackedKeys<F>>> packed(units.size(), c.pool);
   for (const Piece& piece : blocks)
     if (piece.index == 0)
       packed[piece.unit].emplace(c, p, p.sequences[units[piece.unit].sequence],
                                  units[piece.unit].kv_head);
-  const auto each = [&](const std::vector<Piece>& pieces, int64_t grain, auto&& fn) {
+  const auto each = [&](std::span<const Piece> pieces, int64_t grain, auto&& fn) {
     c.team->run_range(static_cast<int64_t>(pieces.size()), grain, fn);
   };
   constexpr int64_t kBlocks = 4;  // of keys, worth a task
@@ -327,7 +328,7 @@ void run_all(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
 
 }  // namespace
 
-void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
+void backward(Ctx& c, const Problem& p, std::span<const Gradients> gradients,
               const SharedGradients& shared) {
   with_format(p.dtype, [&](auto format) { run_all<decltype(format)>(c, p, gradients, shared); });
 }

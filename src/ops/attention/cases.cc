@@ -26,8 +26,8 @@ Ints lengths(int64_t rows) {
   return {static_cast<int>(rows / 2), 0, static_cast<int>(rows - rows / 2)};
 }
 
-Ints offsets(const Ints& lengths) {
-  Ints start{0};
+Offsets offsets(const Ints& lengths) {
+  Offsets start{0};
   for (int n : lengths) start.push_back(start.back() + n);
   return start;
 }

@@ -6,7 +6,7 @@
 namespace stemma {
 namespace {
 
-void check_offsets(const char* name, const Ints& start, int64_t rows) {
+void check_offsets(const char* name, std::span<const int32_t> start, int64_t rows) {
   check(!start.empty() && start.front() == 0 && std::is_sorted(start.begin(), start.end()) &&
             (rows < 0 || start.back() == rows),
         "[attention] ", name, " must ascend from 0 to the number of rows, ", rows);

@@ -71,15 +71,15 @@ const std::byte* block_of(const Problem& p, const Sequence& s, int64_t kv_head, 
 }
 
 template <class F>
-void run(const Problem& p, const Task& task, const Memory<F>& x) {
+void run(Ctx& c, const Problem& p, const Task& task, const Memory<F>& x) {
   const Sequence& s = p.sequences[task.sequence];
   const int64_t count = task.last_strip - task.first_strip;
   const int64_t q_bytes = tile_bytes<F>(kStrip, p.d);
 
-  std::vector<Strip> strips;
-  std::vector<Seen> seen;
-  std::vector<BiasRows> bias;
-  std::vector<Running> running;
+  PoolVector<Strip> strips(c.pool);
+  PoolVector<Seen> seen(c.pool);
+  PoolVector<BiasRows> bias(c.pool);
+  PoolVector<Running> running(c.pool);
   strips.reserve(kTaskStrips), seen.reserve(kTaskStrips);
   bias.reserve(kTaskStrips), running.reserve(kTaskStrips);
   int64_t first_key = s.keys, last_key = 0;  // that any of the strips sees
@@ -128,11 +128,13 @@ void run(const Problem& p, const Task& task, const Memory<F>& x) {
 // Pages made for one call: a long sequence packs its keys and values once for all its tasks.
 class CallPages {
  public:
-  CallPages(Ctx& c, const Problem& p) : layout_{p.kv_heads, p.d, p.dv, p.dtype} {
+  CallPages(Ctx& c, const Problem& p)
+      : layout_{p.kv_heads, p.d, p.dv, p.dtype}, pages_(c.pool), memory_(c.pool), jobs_(c.pool) {
+    pages_.reserve(p.sequences.size());
     for (const Sequence& s : p.sequences) {
       const bool shared = s.pages == nullptr && strips(p, s) > kTaskStrips;
       const int64_t blocks = shared ? (s.keys + kKeys - 1) / kKeys : 0;
-      KvPages& pages = pages_.emplace_back();
+      KvPages& pages = pages_.emplace_back(PoolVector<const std::byte*>(c.pool));
       if (blocks == 0) continue;
       memory_.emplace_back(c.pool->allocate(static_cast<size_t>(blocks * layout_.bytes())));
       for (int64_t b = 0; b < blocks; ++b) {
@@ -164,14 +166,14 @@ class CallPages {
     KvRows from;
   };
   KvLayout layout_;
-  std::vector<KvPages> pages_;
-  std::vector<Buffer> memory_;
-  std::vector<Job> jobs_;
+  PoolVector<KvPages> pages_;
+  PoolVector<Buffer> memory_;
+  PoolVector<Job> jobs_;
 };
 
 template <class F>
 void run_all(Ctx& c, const Problem& p) {
-  std::vector<Task> tasks;
+  PoolVector<Task> tasks(c.pool);
   for (size_t s = 0; s < p.sequences.size(); ++s) {
     const int64_t n = strips(p, p.sequences[s]);
     for (int64_t h = 0; h < p.kv_heads; ++h)
@@ -181,7 +183,7 @@ void run_all(Ctx& c, const Problem& p) {
   const int64_t count = static_cast<int64_t>(tasks.size());
   c.team->run_range(count, piece_of(p, count), [&](int64_t begin, int64_t end) {
     const Memory<F> memory(c, p);
-    for (int64_t i = begin; i < end; ++i) run<F>(p, tasks[i], memory);
+    for (int64_t i = begin; i < end; ++i) run<F>(c, p, tasks[i], memory);
   });
 }
 

@@ -66,7 +66,7 @@ struct Bitmap {
 };
 
 using MaskPart = std::variant<Causal, Prefix, SlidingWindow, Chunked, Bitmap>;
-using Mask = std::vector<MaskPart>;
+using Mask = PoolVector<MaskPart>;
 
 // The keys [first, last); none where first >= last.
 struct Interval {

@@ -10,9 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "tensor/dtype.h"
+#include "tensor/pool.h"
 
 namespace stemma {
 
@@ -53,13 +53,13 @@ void read(const KvLayout& layout, const std::byte* page, int64_t row, int64_t ro
 // A sequence's pages: pages[i] holds the positions from (first_page + i) * 64 on. A window ring may
 // have dropped the pages before first_page, where the mask hides them from every query.
 struct KvPages {
-  std::vector<const std::byte*> pages;
+  PoolVector<const std::byte*> pages;
   int64_t first_page = 0;
 };
 
 struct PagedKv {
   KvLayout layout;
-  std::vector<KvPages> sequences;
+  PoolVector<KvPages> sequences;
 };
 
 }  // namespace stemma

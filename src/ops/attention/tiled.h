@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <span>
 
 #include "ops/attention/mask.h"
 #include "ops/attention/pages.h"
@@ -51,7 +51,7 @@ struct Problem {
   Lines distance_bias;  // index j - p
   Lines key_bias;       // index key
   const float* sink;    // [heads], natural; null: none
-  std::vector<Sequence> sequences;
+  PoolVector<Sequence> sequences;
 
   int64_t group() const { return heads / kv_heads; }
 };
@@ -70,7 +70,7 @@ struct SharedGradients {
   float* sink;
 };
 // Cut by the problem's size; what several pieces add to one place is added in a fixed order.
-void backward(Ctx& c, const Problem& p, const std::vector<Gradients>& gradients,
+void backward(Ctx& c, const Problem& p, std::span<const Gradients> gradients,
               const SharedGradients& shared);
 
 // A strip: queries of one head, or, where a sequence has a single query, heads of one group.

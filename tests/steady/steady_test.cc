@@ -1,0 +1,114 @@
+// A steady step asks the system for no memory: what the first steps took is used again.
+#include <gtest/gtest.h>
+
+#include "run/scheduler.h"
+#include "steady/count_malloc.h"
+#include "train/toy.h"
+
+namespace stemma {
+namespace {
+
+#define NEEDS_COUNTING() \
+  if (!malloc_is_counted()) GTEST_SKIP() << "malloc cannot be counted in this build"
+
+TEST(Steady, MallocIsCounted) {
+  NEEDS_COUNTING();
+  const int64_t before = malloc_calls();
+  std::vector<std::unique_ptr<int>> numbers;
+  for (int i = 0; i < 10; ++i) numbers.push_back(std::make_unique<int>(i));
+  EXPECT_GE(malloc_calls() - before, 10);
+}
+
+// How often `step` asks, the third to the fifth time that it runs.
+int64_t calls_when_steady(const std::function<void()>& step) {
+  for (int i = 1; i <= 2; ++i) step();
+  const int64_t before = malloc_calls();
+  for (int i = 3; i <= 5; ++i) step();
+  return malloc_calls() - before;
+}
+
+class SteadyTraining : public testing::TestWithParam<std::tuple<const char*, DType, bool, int>> {};
+
+TEST_P(SteadyTraining, TakesNoMemoryFromTheSystem) {
+  NEEDS_COUNTING();
+  const auto [family, dtype, rematerialise, threads] = GetParam();
+  Toy toy(family, threads);
+  toy.c.rematerialise = rematerialise;
+  toy.c.num.dtype = dtype;
+  if (dtype == DType::bf16) toy.model().set_format(Format::bf16);
+  Optimizer optimizer(toy.c, toy.model().params(), {});
+  const std::vector<TrainPart> all = toy_rows(6, 1);
+  const std::vector<TrainPart> parts = {joined(std::span(all).subspan(0, 3)),
+                                        joined(std::span(all).subspan(3))};
+  EXPECT_EQ(calls_when_steady([&] { train_step(toy.c, toy.model(), parts, optimizer, 1e-3); }), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Toys, SteadyTraining,
+                         testing::Combine(testing::Values("llama", "bert"),
+                                          testing::Values(DType::f32, DType::bf16), testing::Bool(),
+                                          testing::Values(1, 2)));
+
+class SteadyDecoding : public testing::TestWithParam<std::tuple<DType, int>> {
+ protected:
+  static constexpr int kSequences = 3, kPrompt = 3, kLayers = 2;  // of toy_config()
+
+  SteadyDecoding() : toy_("llama", std::get<1>(GetParam())) {
+    const DType dtype = std::get<0>(GetParam());
+    toy_.c.num.dtype = dtype;
+    if (dtype == DType::bf16) toy_.model().set_format(Format::bf16);
+    scheduler_ = std::make_unique<Scheduler>(toy_.c, toy_.model(), nullptr);
+  }
+  void submit(int max_new_tokens, const Sampling& sampling = {}) {
+    for (int r = 0; r < kSequences; ++r) {
+      Request request;
+      request.prompt = {1 + r, 2, 3};
+      request.options.max_new_tokens = max_new_tokens;
+      request.options.sampling = sampling;
+      request.options.logprobs = sampling.sample;
+      scheduler_->submit(std::move(request));
+    }
+  }
+
+  Toy toy_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+TEST_P(SteadyDecoding, TakesNoMemoryFromTheSystem) {
+  NEEDS_COUNTING();
+  submit(20);
+  EXPECT_EQ(calls_when_steady([&] { scheduler_->step(); }), 0);
+}
+
+TEST_P(SteadyDecoding, NorDoesSampling) {
+  NEEDS_COUNTING();
+  submit(20, {.sample = true,
+              .temperature = 1.1,
+              .top_k = 40,
+              .top_p = 0.9,
+              .min_p = 0.01,
+              .repetition_penalty = 1.2});
+  EXPECT_EQ(calls_when_steady([&] { scheduler_->step(); }), 0);
+}
+
+// Every 64 tokens a sequence needs a page more for each layer, and may need room to list it.
+TEST_P(SteadyDecoding, GrowsByPagesAlone) {
+  NEEDS_COUNTING();
+  submit(200);
+  for (int step = 1; step <= 2; ++step) scheduler_->step();
+  for (int length = kPrompt + 1; length < kPrompt + 199; ++length) {
+    const int64_t before = malloc_calls();
+    scheduler_->step();
+    const int64_t calls = malloc_calls() - before;
+    if (length % KvLayout::kTokens == 0)
+      EXPECT_LE(calls, 2 * kSequences * kLayers) << length;
+    else
+      EXPECT_EQ(calls, 0) << length;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Toys, SteadyDecoding,
+                         testing::Combine(testing::Values(DType::f32, DType::bf16),
+                                          testing::Values(1, 2)));
+
+}  // namespace
+}  // namespace stemma

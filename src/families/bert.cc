@@ -27,7 +27,7 @@ void refuse_dialects(const Json& config, std::string_view architecture) {
 std::vector<HeadSpec> heads(const Json& config, std::string_view architecture, Activation act,
                             const Norm& norm) {
   const bool decoder = architecture == "BertLMHeadModel";
-  const LmHead lm{decoder ? Predicts::next : Predicts::same, LmHead::Transform{act, norm}, true};
+  const LmHead lm{decoder ? Predicts::next : Predicts::same, Transform{act, norm}, true};
   Classifier classifier;
   classifier.labels = label_count(config);
   classifier.problem = problem_type(config);

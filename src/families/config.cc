@@ -26,6 +26,13 @@ double required(const Json& object, std::string_view key, std::string_view kind)
 
 }  // namespace
 
+Json with_usual_names(Json config,
+                      std::initializer_list<std::pair<std::string_view, std::string_view>> names) {
+  for (const auto& [own, usual] : names)
+    if (const Json* value = present(config, own)) config.set(std::string(usual), Json(*value));
+  return config;
+}
+
 int integer(const Json& config, std::string_view key, int fallback) {
   const int64_t value = config.get(key, int64_t{fallback});
   check(value > 0 && value <= kLargestSize, "[config.json] ", key, " is ", value,

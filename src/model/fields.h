@@ -40,7 +40,7 @@ STEMMA_SPEC_NAME(RopeYarn, "yarn");
 inline const char* enum_name(NormKind v) { return v == NormKind::layer ? "layer" : "rms"; }
 inline const char* enum_name(Predicts v) { return v == Predicts::next ? "next" : "same"; }
 inline const char* enum_name(Reads v) {
-  constexpr const char* names[] = {"pooled", "tokens", "last_token"};
+  constexpr const char* names[] = {"pooled", "tokens", "last_token", "first_token", "mean"};
   return names[static_cast<int>(v)];
 }
 inline const char* enum_name(Problem v) {

@@ -25,7 +25,7 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
           else if constexpr (std::is_same_v<H, Classifier>)
             return ClassifierLayer::declare(params_, h, width, std);
           else
-            return SpanHeadLayer::declare(params_, width, std);
+            return SpanHeadLayer::declare(params_, h, width, std);
         },
         head));
 }

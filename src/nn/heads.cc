@@ -2,6 +2,7 @@
 
 #include "ops/activation.h"
 #include "ops/cross_entropy.h"
+#include "ops/pooling.h"
 #include "ops/primitives.h"
 #include "tensor/recorder.h"
 
@@ -20,6 +21,13 @@ Tensor end_rows(Ctx& c, const Batch& batch, const Tensor& hidden, bool last) {
   return gather(c, hidden, Tensor::from(c, rows));
 }
 
+std::optional<TransformLayer> declare_transform(ParamStore& store, const std::string& name,
+                                                const std::optional<Transform>& spec, int64_t width,
+                                                double std) {
+  if (!spec) return std::nullopt;
+  return TransformLayer::declare(store, name, *spec, width, std);
+}
+
 }  // namespace
 
 PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t width, double std) {
@@ -31,17 +39,23 @@ Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden)
   return activation(c, dense(c, end_rows(c, batch, hidden, false)), spec.act);
 }
 
+TransformLayer TransformLayer::declare(ParamStore& store, const std::string& name,
+                                       const Transform& spec, int64_t width, double std) {
+  const int64_t inner = spec.width > 0 ? spec.width : width;
+  return {spec.act, Linear::declare(store, {{name + ".transform", inner, spec.bias}}, width, std),
+          NormLayer::declare(store, name + ".norm", spec.norm, inner)};
+}
+
+Tensor TransformLayer::operator()(Ctx& c, const Tensor& x) const {
+  return norm(c, activation(c, dense(c, x), act));
+}
+
 LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t width,
                                  int64_t vocab, Parameter* tied, double std) {
   LmHeadLayer head;
   head.spec = spec;
-  if (spec.transform) {
-    const int64_t inner = spec.transform->width > 0 ? spec.transform->width : width;
-    head.dense =
-        Linear::declare(store, {{"heads.lm.transform", inner, spec.transform->bias}}, width, std);
-    head.norm = NormLayer::declare(store, "heads.lm.norm", spec.transform->norm, inner);
-    width = inner;
-  }
+  head.transform = declare_transform(store, "heads.lm", spec.transform, width, std);
+  if (spec.transform && spec.transform->width > 0) width = spec.transform->width;
   const std::string name = "heads.lm.decoder";
   const Parameter* matrix =
       tied ? tied : &store.declare(name + ".weight", {vocab, width}, Init::normal(std));
@@ -53,8 +67,7 @@ LmHeadLayer LmHeadLayer::declare(ParamStore& store, const LmHead& spec, int64_t 
 }
 
 Tensor LmHeadLayer::transformed(Ctx& c, const Tensor& rows) const {
-  Tensor x = rows;
-  if (spec.transform) x = (*norm)(c, activation(c, (*dense)(c, rows), spec.transform->act));
+  const Tensor x = transform ? (*transform)(c, rows) : rows;
   return spec.scale == 1 ? x : mul(c, x, spec.scale);
 }
 
@@ -70,33 +83,45 @@ Tensor LmHeadLayer::loss(Ctx& c, const Tensor& rows, const Tensor& labels) const
 
 ClassifierLayer ClassifierLayer::declare(ParamStore& store, const Classifier& spec, int64_t width,
                                          double std) {
-  return {spec,
-          Linear::declare(store, {{"heads." + spec.name, spec.labels, spec.bias}}, width, std)};
+  const std::string name = "heads." + spec.name;
+  return {spec, declare_transform(store, name, spec.transform, width, std),
+          Linear::declare(store, {{name, spec.labels, spec.bias}}, width, std)};
 }
 
 Tensor ClassifierLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden,
                                    const Tensor& pooled) const {
   const Scope scope(c, "heads.", spec.name);
+  Tensor x = pooled;
   switch (spec.reads) {
     case Reads::pooled:
       check(static_cast<bool>(pooled), "[head] ", spec.name,
             " reads pooled vectors and the model has no pooler");
-      return dense(c, pooled);
+      break;
     case Reads::tokens:
-      return dense(c, hidden);
+      x = hidden;
+      break;
     case Reads::last_token:
-      return dense(c, end_rows(c, batch, hidden, true));
+      x = end_rows(c, batch, hidden, true);
+      break;
+    case Reads::first_token:
+      x = end_rows(c, batch, hidden, false);
+      break;
+    case Reads::mean:
+      x = pool(c, hidden, batch.main.start, Pooling::mean);
+      break;
   }
-  return {};
+  return dense(c, transform ? (*transform)(c, x) : x);
 }
 
-SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, int64_t width, double std) {
-  return {Linear::declare(store, {{"heads.span", 2, true}}, width, std)};
+SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, const SpanHead& spec, int64_t width,
+                                     double std) {
+  return {declare_transform(store, "heads.span", spec.transform, width, std),
+          Linear::declare(store, {{"heads.span", 2, true}}, width, std)};
 }
 
 Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const {
   const Scope scope(c, "heads.span");
-  return dense(c, hidden);
+  return dense(c, transform ? (*transform)(c, hidden) : hidden);
 }
 
 }  // namespace stemma

@@ -17,11 +17,20 @@ struct PoolerLayer {
   Tensor operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const;
 };
 
+struct TransformLayer {
+  Activation act = Activation::gelu;
+  Linear dense;
+  NormLayer norm;
+  // The parameters are NAME.transform.{weight,bias} and NAME.norm.{weight,bias}.
+  static TransformLayer declare(ParamStore& store, const std::string& name, const Transform& spec,
+                                int64_t width, double std);
+  Tensor operator()(Ctx& c, const Tensor& x) const;
+};
+
 // [R,C] -> [R,V] for any selection of rows.
 struct LmHeadLayer {
   LmHead spec;
-  std::optional<Linear> dense;
-  std::optional<NormLayer> norm;
+  std::optional<TransformLayer> transform;
   Linear decoder;
 
   // `tied` is the token embedding where the head shares it, null where it has a matrix of its own.
@@ -36,10 +45,10 @@ struct LmHeadLayer {
   Tensor transformed(Ctx& c, const Tensor& rows) const;
 };
 
-// Class logits from pooled vectors [S,C], from every token [T,C], or from each sequence's last
-// token.
+// Class logits: of every token [T,labels], or of each sequence [S,labels].
 struct ClassifierLayer {
   Classifier spec;
+  std::optional<TransformLayer> transform;
   Linear dense;
   static ClassifierLayer declare(ParamStore& store, const Classifier& spec, int64_t width,
                                  double std);
@@ -48,8 +57,9 @@ struct ClassifierLayer {
 
 // Start and end logits of each token: [T,C] -> [T,2].
 struct SpanHeadLayer {
+  std::optional<TransformLayer> transform;
   Linear dense;
-  static SpanHeadLayer declare(ParamStore& store, int64_t width, double std);
+  static SpanHeadLayer declare(ParamStore& store, const SpanHead& spec, int64_t width, double std);
   Tensor operator()(Ctx& c, const Tensor& hidden) const;
 };
 

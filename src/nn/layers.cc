@@ -35,7 +35,7 @@ NormLayer NormLayer::declare(ParamStore& store, const std::string& name, const N
   NormLayer layer;
   layer.spec = spec;
   layer.weight = &store.declare(name + ".weight", {width}, Init::constant(1));
-  if (spec.kind == NormKind::layer)
+  if (spec.kind == NormKind::layer && spec.bias)
     layer.bias = &store.declare(name + ".bias", {width}, Init::constant(0));
   return layer;
 }
@@ -46,10 +46,10 @@ Tensor NormLayer::operator()(Ctx& c, const Tensor& x) const {
 }
 
 Tensor NormLayer::absorb(Ctx& c, Residual& stream) const {
-  const Normed n =
-      spec.kind == NormKind::rms
-          ? add_rms_norm(c, stream.x, stream.delta, weight->value, spec.eps)
-          : add_layer_norm(c, stream.x, stream.delta, weight->value, bias->value, spec.eps);
+  const Normed n = spec.kind == NormKind::rms
+                       ? add_rms_norm(c, stream.x, stream.delta, weight->value, spec.eps)
+                       : add_layer_norm(c, stream.x, stream.delta, weight->value,
+                                        bias ? bias->value : Tensor(), spec.eps);
   stream = {n.sum, {}};
   return n.out;
 }

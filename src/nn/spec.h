@@ -14,15 +14,17 @@
 
 namespace stemma {
 
-enum class NormKind { layer, rms };  // LayerNorm has weight and bias, RMSNorm a weight
+enum class NormKind { layer, rms };
 
 struct Norm {
   NormKind kind = NormKind::layer;
   double eps = 1e-5;
+  bool bias = true;  // of a LayerNorm; an RMSNorm has none
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("kind", s.kind);
     v("eps", s.eps);
+    v("bias", s.bias);
   }
 };
 
@@ -164,21 +166,23 @@ struct Pooler {
 
 enum class Predicts { next, same };  // the token after the row, or the one at the row
 
-// Logits over the vocabulary: decoder(scale norm(act(dense x))), the transform being optional.
+// norm(act(dense x)), which some heads begin with.
+struct Transform {
+  Activation act = Activation::gelu;
+  Norm norm;
+  int width = 0;  // of dense's output; 0: the model's
+  bool bias = true;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("act", s.act);
+    v("norm", s.norm);
+    v("width", s.width);
+    v("bias", s.bias);
+  }
+};
+
+// Logits over the vocabulary: decoder(scale transform(x)).
 struct LmHead {
-  struct Transform {
-    Activation act = Activation::gelu;
-    Norm norm;
-    int width = 0;  // of dense's output; 0: the model's
-    bool bias = true;
-    template <class Self, class V>
-    static void visit_fields(Self& s, V&& v) {
-      v("act", s.act);
-      v("norm", s.norm);
-      v("width", s.width);
-      v("bias", s.bias);
-    }
-  };
   Predicts predicts = Predicts::next;
   std::optional<Transform> transform;
   bool bias = false;
@@ -194,7 +198,8 @@ struct LmHead {
   }
 };
 
-enum class Reads { pooled, tokens, last_token };
+// The pooler's output, every token, a sequence's last or first one, or the mean of its tokens.
+enum class Reads { pooled, tokens, last_token, first_token, mean };
 // How labels are compared: as transformers' problem_type and head classes do.
 enum class Problem { single_label, multi_label, regression, choice };
 
@@ -207,6 +212,7 @@ struct Classifier {
   std::string name = "classifier";  // parameters are heads.<name>.{weight,bias}
   std::string output = "logits";
   std::string label = "labels";  // the input that holds the right answers
+  std::optional<Transform> transform = {};
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("reads", s.reads);
@@ -216,13 +222,17 @@ struct Classifier {
     v("name", s.name);
     v("output", s.output);
     v("label", s.label);
+    v("transform", s.transform);
   }
 };
 
 // Start and end logits of an answer span, one of each a token.
 struct SpanHead {
+  std::optional<Transform> transform = {};
   template <class Self, class V>
-  static void visit_fields(Self&, V&&) {}
+  static void visit_fields(Self& s, V&& v) {
+    v("transform", s.transform);
+  }
 };
 
 using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead>;

@@ -86,7 +86,7 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
 
   LmHead head;
   head.predicts = causal ? Predicts::next : Predicts::same;
-  if (d.coin()) head.transform = LmHead::Transform{Activation::gelu, norm()};
+  if (d.coin()) head.transform = Transform{Activation::gelu, norm()};
   head.bias = d.coin();
   spec.heads = {head};
   spec.ties.lm_head = d.coin();

@@ -27,7 +27,7 @@ from precision import DoubleEverywhere, double_inputs, double_model, gradient_er
 
 MAX_BYTES = 500_000
 # Outputs that have one row a sequence although their shape might suggest one a token.
-PER_SEQUENCE = {"pooler_output", "seq_relationship_logits", "embeddings", "loss"}
+PER_SEQUENCE = {"pooler_output", "sop_logits", "seq_relationship_logits", "embeddings", "loss"}
 
 
 @dataclasses.dataclass

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Checks what the compiler does not: the layers' include order, the family rule, ASCII sources,
-and that every test that docs/laws.md names exists.
+that every test that docs/laws.md names exists, and that docs/spec.md is of this commit.
 
 Prints files that have grown long (a report, not a failure). Exit status 1 on any breach.
 """
 import pathlib
 import re
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ THIRD_PARTY = {
 }
 
 # The families' own words, as they would stand in forward code.
-FAMILY_WORDS = re.compile(r"\b(bert|llama|qwen3)\b", re.IGNORECASE)
+FAMILY_WORDS = re.compile(r"\b(bert|albert|modernbert|deberta|xlnet|t5|gpt2|llama|qwen3|deepseek|mamba2?)\b", re.IGNORECASE)
 FORWARD = ("tensor", "autograd", "simd", "gemm", "ops", "nn", "model", "train", "run", "retrieve")
 
 LONG_FILE, LONG_FAMILY = 600, 120
@@ -103,6 +104,8 @@ def main():
     for suite, name in re.findall(r"`(\w+)\.(\w+)`", (ROOT / "docs/laws.md").read_text()):
         if not re.search(rf"TEST(_[FP])?\({suite},\s*{name}\)", tests):
             breaches.append(f"docs/laws.md: there is no test {suite}.{name}")
+    if subprocess.run([ROOT / "tools/spec_page.py", "--check"]).returncode:
+        breaches.append("docs/spec.md is out of date")
     for report in reports:
         print("note:", report)
     for breach in breaches:

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "base/error.h"
+
 namespace stemma::cli {
 
 std::string byte_count(uint64_t bytes) {
@@ -19,6 +21,13 @@ std::string byte_count(uint64_t bytes) {
   }
   std::snprintf(text, sizeof text, "%.1f %s", size, unit);
   return text;
+}
+
+std::string grouped(int64_t n) {
+  std::string s = cat(n);
+  for (auto at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3)
+    s.insert(static_cast<size_t>(at), 1, ',');
+  return s;
 }
 
 }  // namespace stemma::cli

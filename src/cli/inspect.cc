@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/bytes.h"
+#include "cli/spec_text.h"
 #include "cli/verb.h"
 #include "eval/dataflow.h"
 #include "hub/cache.h"
@@ -14,42 +15,6 @@
 
 namespace stemma::cli {
 namespace {
-
-// Numbers in groups of three.
-std::string grouped(int64_t n) {
-  std::string s = cat(n);
-  for (auto at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3)
-    s.insert(static_cast<size_t>(at), ",");
-  return s;
-}
-
-// Nested fields a line each: "position.kind  rope".
-void lines(const Json& value, const std::string& name, std::string& out) {
-  if (value.is_object()) {
-    for (const auto& [key, member] : value.members())
-      lines(member, name.empty() ? key : name + "." + key, out);
-  } else if (value.is_array()) {
-    for (size_t i = 0; i < value.size(); ++i) lines(value.at(i), cat(name, ".", i), out);
-  } else if (!value.is_null()) {
-    out += "  " + name + std::string(name.size() < 36 ? 36 - name.size() : 1, ' ') + "  " +
-           (value.is_string() ? value.as_string() : value.dump()) + "\n";
-  }
-}
-
-// A stack's blocks, runs of equal ones once, and what is around them.
-void lines(const StackSpec& stack, const char* name, std::string& out) {
-  out += cat(name, "\n");
-  for (size_t i = 0; i < stack.blocks.size();) {
-    const Json block = to_json(stack.blocks[i]);
-    size_t end = i + 1;
-    while (end < stack.blocks.size() && to_json(stack.blocks[end]) == block) ++end;
-    out += end - i == 1 ? cat("block ", i, "\n") : cat("blocks ", i, " to ", end - 1, "\n");
-    lines(block, "", out);
-    i = end;
-  }
-  if (!stack.schedule.empty()) lines(to_json(stack.schedule), "schedule", out);
-  if (stack.final_norm) lines(to_json(*stack.final_norm), "final_norm", out);
-}
 
 struct Inspect {
   std::string model;
@@ -93,15 +58,7 @@ struct Inspect {
     }
     session.print(cat(model, ": ", checkpoint.config.get("model_type", ""), ", ",
                       grouped(params.elements()), " parameters"));
-    std::string text;
-    text += "embed\n";
-    lines(to_json(spec.embed), "", text);
-    if (spec.encoder) lines(*spec.encoder, "encoder", text);
-    if (spec.decoder) lines(*spec.decoder, "decoder", text);
-    text += "model\n";
-    for (const HeadSpec& head : spec.heads) lines(to_json(head), "head", text);
-    lines(to_json(spec.ties), "ties", text);
-    lines(Json(spec.max_positions), "max_positions", text);
+    std::string text = spec_text(spec);
     if (tensors) {
       text += "tensors\n";
       for (const Parameter& p : params.all())

@@ -85,10 +85,11 @@ std::vector<HeadSpec> heads(const Json& config, std::string_view architecture,
 
 }  // namespace
 
-STEMMA_FAMILY(albert, "BERT with parameters shared over layers and factorised embeddings",
-              "AlbertModel", "AlbertForMaskedLM", "AlbertForPreTraining",
-              "AlbertForSequenceClassification", "AlbertForTokenClassification",
-              "AlbertForQuestionAnswering", "AlbertForMultipleChoice") {
+STEMMA_FAMILY(albert, "bert",
+              "parameters shared over layers, factorised embeddings, sentence order", "AlbertModel",
+              "AlbertForMaskedLM", "AlbertForPreTraining", "AlbertForSequenceClassification",
+              "AlbertForTokenClassification", "AlbertForQuestionAnswering",
+              "AlbertForMultipleChoice") {
   const int width = integer(config, "hidden_size", 4096);
   const Norm norm{NormKind::layer, config.get("layer_norm_eps", 1e-12)};
   const Activation act = activation_from_name(config.get("hidden_act", "gelu_new"));

@@ -104,8 +104,8 @@ const WeightRules kRules = {
 
 }  // namespace
 
-STEMMA_FAMILY(bert, "post-norm bidirectional encoder, learned positions", "BertModel",
-              "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction",
+STEMMA_FAMILY(bert, "transformer", "the encoder alone, reading both ways; learned positions",
+              "BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForNextSentencePrediction",
               "BertForSequenceClassification", "BertForTokenClassification",
               "BertForQuestionAnswering", "BertForMultipleChoice", "BertLMHeadModel",
               "JinaBertModel", "JinaBertForMaskedLM") {

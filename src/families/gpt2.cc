@@ -60,9 +60,10 @@ std::vector<HeadSpec> heads(const Json& config, std::string_view architecture) {
 
 }  // namespace
 
-STEMMA_FAMILY(gpt2, "pre-norm causal decoder, learned positions, tied head", "GPT2LMHeadModel",
-              "GPT2Model", "GPT2ForSequenceClassification", "GPT2ForTokenClassification",
-              "GPT2ForQuestionAnswering") {
+STEMMA_FAMILY(gpt2, "gpt",
+              "norms before each branch and after the last, residual branches that start small",
+              "GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification",
+              "GPT2ForTokenClassification", "GPT2ForQuestionAnswering") {
   const Json names = with_usual_names(config, {{"n_embd", "hidden_size"},
                                                {"n_head", "num_attention_heads"},
                                                {"n_layer", "num_hidden_layers"},

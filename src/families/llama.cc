@@ -4,7 +4,7 @@
 
 namespace stemma {
 
-STEMMA_FAMILY(llama, "pre-norm causal decoder, RoPE, grouped queries, gated feed-forward",
+STEMMA_FAMILY(llama, "gpt2", "RMS norms, RoPE, a gated feed-forward, grouped queries, no biases",
               "LlamaForCausalLM", "LlamaModel", "LlamaForSequenceClassification") {
   return {llama_like(config, architecture, {}), llama_rules(architecture)};
 }

@@ -53,7 +53,8 @@ double theta(const Json& config, bool global) {
 
 }  // namespace
 
-STEMMA_FAMILY(modernbert, "pre-norm encoder, global and local attention, RoPE, GeGLU",
+STEMMA_FAMILY(modernbert, "bert",
+              "norms before each branch, RoPE, GeGLU, global and local attention, no biases",
               "ModernBertModel", "ModernBertForMaskedLM", "ModernBertForSequenceClassification",
               "ModernBertForTokenClassification", "ModernBertForQuestionAnswering",
               "ModernBertForMultipleChoice") {

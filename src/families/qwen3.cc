@@ -16,8 +16,8 @@ bool slides(const Json& config, size_t layer) {
 
 }  // namespace
 
-STEMMA_FAMILY(qwen3, "Llama's wiring with per-head norms on queries and keys", "Qwen3ForCausalLM",
-              "Qwen3Model", "Qwen3ForSequenceClassification") {
+STEMMA_FAMILY(qwen3, "llama", "norms on each query and key head", "Qwen3ForCausalLM", "Qwen3Model",
+              "Qwen3ForSequenceClassification") {
   LlamaDefaults defaults;
   defaults.vocab = 151936;
   defaults.inner = 22016;

@@ -22,9 +22,10 @@ struct Resolved {
 
 struct Family {
   std::string_view model_type;
+  std::string_view parent;   // the system that it changed, itself a family or not
+  std::string_view summary;  // what it changed, in one line
   std::vector<std::string_view>
-      architectures;         // what config.json may name; the first is the default
-  std::string_view summary;  // one line for the table of families
+      architectures;  // what config.json may name; the first is the default
   // `architecture` is one of the above.
   Resolved (*resolve)(const Json& config, std::string_view architecture);
 };
@@ -40,12 +41,12 @@ struct RegisterFamily {
 
 }  // namespace stemma
 
-// STEMMA_FAMILY(bert, "what it is", "BertModel", ...) { ... return Resolved{...}; }
+// STEMMA_FAMILY(bert, "transformer", "what it changed", "BertModel", ...) { return Resolved{...}; }
 // defines the function that resolves `config` for `architecture`.
-#define STEMMA_FAMILY(type, summary, ...)                                                 \
+#define STEMMA_FAMILY(type, parent, summary, ...)                                         \
   static ::stemma::Resolved resolve_##type(const ::stemma::Json& config,                  \
                                            std::string_view architecture);                \
   static const ::stemma::RegisterFamily register_##type(                                  \
-      {#type, {__VA_ARGS__}, summary, resolve_##type});                                   \
+      {#type, parent, summary, {__VA_ARGS__}, resolve_##type});                           \
   static ::stemma::Resolved resolve_##type([[maybe_unused]] const ::stemma::Json& config, \
                                            [[maybe_unused]] std::string_view architecture)

@@ -45,12 +45,14 @@ inline Rope random_rope(Draw& d, int head_size) {
 
 inline ModelSpec random_spec(uint64_t seed, bool causal) {
   Draw d(seed);
-  auto norm = [&] { return Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6}; };
+  auto norm = [&] { return Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin()}; };
   ModelSpec spec;
   spec.max_positions = 64;
   spec.init_std = 0.3;
   spec.embed.vocab = d.between(20, 60);
-  spec.embed.width = d.between(5, 24);
+  spec.embed.width = d.between(9, 24);
+  if (d.coin()) spec.embed.inner = d.between(7, 13);
+  if (d.coin()) spec.embed.scale = 1.5;
   if (d.coin()) spec.embed.position = LearnedPositions{64};
   if (d.coin()) spec.embed.types = 2;
   if (d.coin()) spec.embed.norm = norm();
@@ -63,11 +65,18 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     a.heads = a.kv_heads * d.between(1, 3);
     a.head_size = d.between(3, 12);
     a.causal = causal;
-    if (causal && d.upto(3) == 0) a.window = d.between(2, 6);
+    if (d.upto(3) == 0) a.window = d.between(2, 6);
     a.scale = 1 / std::sqrt(static_cast<double>(a.head_size));
     a.q_bias = d.coin(), a.k_bias = d.coin(), a.v_bias = d.coin(), a.out_bias = d.coin();
     if (d.coin()) a.qk_norm = norm();
-    if (d.coin()) a.position = random_rope(d, a.head_size);
+    switch (d.upto(3)) {
+      case 0:
+        a.position = random_rope(d, a.head_size);
+        break;
+      case 1:
+        a.position = RelativeBuckets{!causal, 8, d.between(9, 30), false};
+        break;
+    }
     BlockSpec block;
     block.mixer = a;
     if (d.coin())
@@ -82,14 +91,21 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     stack.blocks.push_back(block);
   }
   if (d.coin()) stack.final_norm = norm();
+  if (d.upto(3) == 0)
+    for (int e = 0; e < layers + 2; ++e) stack.schedule.push_back(d.upto(layers));
   (causal ? spec.decoder : spec.encoder) = stack;
 
   LmHead head;
   head.predicts = causal ? Predicts::next : Predicts::same;
-  if (d.coin()) head.transform = Transform{Activation::gelu, norm()};
+  if (d.coin()) head.transform = Transform{Activation::gelu, norm(), 0, d.coin()};
   head.bias = d.coin();
-  spec.heads = {head};
+  if (d.coin()) head.scale = 0.7;
   spec.ties.lm_head = d.coin();
+  if (spec.embed.inner > 0) {  // a tied decoder is as wide as the table
+    if (spec.ties.lm_head && !head.transform) head.transform = Transform{Activation::gelu, norm()};
+    if (head.transform) head.transform->width = spec.embed.inner;
+  }
+  spec.heads = {head};
   return spec;
 }
 

@@ -89,9 +89,9 @@ void check_bias(const AttentionCall& p) {
                 static_cast<int64_t>(segments->key.size()) == tk,
             "[attention] segments of ", segments->query.size(), " queries and ",
             segments->key.size(), " keys; there are ", tq, " and ", tk);
-    if (const auto* t5 = index ? std::get_if<T5Bucket>(index) : nullptr)
-      check(t5->buckets >= 4 && t5->max_distance > t5->buckets / 2, "[attention] ", t5->buckets,
-            " buckets up to distance ", t5->max_distance);
+    if (const auto* bucket = index ? std::get_if<T5Bucket>(index) : nullptr)
+      check(bucket->buckets >= 4 && bucket->max_distance > bucket->buckets / 2, "[attention] ", bucket->buckets,
+            " buckets up to distance ", bucket->max_distance);
     if (const auto* log = index ? std::get_if<LogBucket>(index) : nullptr)
       check(log->buckets >= 4 && log->max_distance - 1 > log->buckets / 2, "[attention] ",
             log->buckets, " buckets up to distance ", log->max_distance);

@@ -41,6 +41,15 @@ void Weight::set_layout(const Layout& layout) {
   drop();
 }
 
+Layout Weight::transposed_layout() const {
+  return quantised(layout_) ? Layout{Format::bf16} : layout_;
+}
+
+int64_t Weight::packed_bytes() const {
+  return Pool::footprint(panels_bytes(layout_, width_, rows_)) +
+         Pool::footprint(panels_bytes(transposed_layout(), rows_, width_));
+}
+
 // Panels of W^T, whose columns are W's stored rows, or of W.
 Panels Weight::pack(Ctx& c, bool transposed) const {
   Ctx quiet = c;
@@ -92,8 +101,9 @@ Weight::Forward Weight::forward(Ctx& c) const {
 Panels Weight::transposed(Ctx& c) const {
   std::lock_guard lock(mutex_);
   if (!transposed_)
-    transposed_ = quantised(layout_) ? transpose_panels(c, kept_forward(c).panels, {Format::bf16})
-                                     : pack(c, false);
+    transposed_ = quantised(layout_)
+                      ? transpose_panels(c, kept_forward(c).panels, transposed_layout())
+                      : pack(c, false);
   return transposed_;
 }
 

@@ -59,6 +59,7 @@ class Weight {
   Forward forward(Ctx& c) const;
   // For dx: panels of W; of a quantised weight, of what its panels for y stand for, in bf16.
   Panels transposed(Ctx& c) const;
+  int64_t packed_bytes() const;  // of both packings
 
   // The values of slices changed: makes the packings that exist anew.
   void refresh(Ctx& c);
@@ -66,6 +67,7 @@ class Weight {
   void drop();
 
  private:
+  Layout transposed_layout() const;
   Panels pack(Ctx& c, bool transposed) const;
   const Forward& kept_forward(Ctx& c) const;
   Tensor joint_bias(Ctx& c) const;

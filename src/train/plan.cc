@@ -12,12 +12,6 @@
 namespace stemma {
 namespace {
 
-// The packings of a weight, of W^T and of W.
-int64_t packed_bytes(const Weight& w) {
-  return Pool::footprint(panels_bytes(w.layout(), w.width(), w.rows())) +
-         Pool::footprint(panels_bytes(w.layout(), w.rows(), w.width()));
-}
-
 // Operations a second of the model's largest product, at the size that training gives it.
 double product_rate(Ctx& c, int64_t m, int64_t n, int64_t k, double seconds) {
   using Clock = std::chrono::steady_clock;
@@ -53,7 +47,7 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   plan.gradients = Pool::footprint(4 * plan.learnt);
   plan.moments = 2 * Pool::footprint(4 * plan.learnt);
   plan.checkpoint = 12 * plan.learnt;
-  for (const Weight& w : model.params().weights()) plan.packed += packed_bytes(w);
+  for (const Weight& w : model.params().weights()) plan.packed += w.packed_bytes();
   plan.activations = activation_bytes(c, spec, recipe);
   const int64_t part = (recipe.batch + recipe.accumulation - 1) / recipe.accumulation;
   int inner = spec.embed.width;

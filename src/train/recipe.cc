@@ -421,6 +421,9 @@ void check_recipe(const Recipe& r, std::string_view where) {
   need(r.length >= 1 && r.batch >= 1 && r.accumulation >= 1 && r.steps >= 1 && r.log_every >= 1,
        "length, batch, accumulation, steps and log_every must be at least 1");
   need(r.adapter.alpha > 0, "adapter.alpha must be positive");
+  need(r.adapter.rank > 0 || r.dtype == Format::f32 || r.dtype == Format::bf16,
+       "dtype: weights in int8 or int4 stay as they are; give adapter.rank, and an adapter learns "
+       "beside them");
   need(r.accumulation <= r.batch, "accumulation cuts a batch of ", r.batch,
        " sequences into parts; ", r.accumulation, " parts are too many");
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");

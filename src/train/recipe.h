@@ -34,9 +34,9 @@ enum class Rematerialise { none, block };
 constexpr std::array<std::pair<std::string_view, Rematerialise>, 2> kRematerialiseNames = {
     {{"none", Rematerialise::none}, {"block", Rematerialise::block}}};
 
-// What the matrix products compute in.
-constexpr std::array<std::pair<std::string_view, Format>, 2> kDtypeNames = {
-    {{"f32", Format::f32}, {"bf16", Format::bf16}}};
+// What the matrix products compute in; the last two only below an adapter.
+constexpr std::array<std::pair<std::string_view, Format>, 4> kDtypeNames = {
+    {{"f32", Format::f32}, {"bf16", Format::bf16}, {"int8", Format::int8}, {"int4", Format::int4}}};
 
 // A model to be made from scratch, by its sizes.
 struct ModelSizes {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "autograd/tape.h"
+#include "model/adapter_files.h"
 #include "train/toy.h"
 
 namespace stemma {
@@ -69,6 +70,78 @@ TEST(Step, LossFallsOnRowsSeenAgain) {
     const LossSum last = evaluate(toy.c, toy.model(), rows[0]);
     EXPECT_LT(last.sum.item() / static_cast<double>(last.count), 0.5 * first) << family;
   }
+}
+
+// The weights are f32 whatever the products compute in: the curve is the one of f32, and steps that
+// are lost in bf16 add up.
+TEST(Step, Bf16FollowsF32) {
+  for (const char* family : {"llama", "bert"}) {
+    const std::vector<TrainPart> rows = {joined(toy_rows(4, 1))};
+    std::vector<double> losses[2];
+    for (const Format format : {Format::f32, Format::bf16}) {
+      Toy toy(family);
+      toy.model().set_format(format);
+      Optimizer optimizer(toy.c, toy.model().params(), {});
+      for (int i = 0; i < 60; ++i)
+        losses[format == Format::bf16].push_back(
+            train_step(toy.c, toy.model(), rows, optimizer, 1e-2).loss);
+    }
+    EXPECT_NE(losses[1], losses[0]);
+    double furthest = 0;
+    for (size_t i = 0; i < losses[0].size(); ++i)
+      furthest = std::max(furthest, std::abs(losses[1][i] - losses[0][i]));
+    RecordProperty(family, std::to_string(furthest));
+    EXPECT_LE(furthest, 0.03) << family;  // nats
+    EXPECT_LT(losses[0].back(), 0.5 * losses[0].front()) << family;
+  }
+}
+
+TEST(Step, TheMastersOfBf16AreF32) {
+  Toy toy;
+  toy.model().set_format(Format::bf16);
+  Optimizer optimizer(toy.c, toy.model().params(), {.weight_decay = 0});
+  const std::vector<float> before = toy.model().params().values().to_vector<float>();
+  const std::vector<TrainPart> rows = {joined(toy_rows(4, 1))};
+  constexpr double kRate = 1e-6;  // what a value moves by in a first step; a norm's is 1
+  train_step(toy.c, toy.model(), rows, optimizer, kRate);
+  const std::vector<float> after = toy.model().params().values().to_vector<float>();
+  const std::vector<float> grads = toy.model().params().grads().to_vector<float>();
+  for (size_t i = 0; i < before.size(); ++i) ASSERT_EQ(after[i] != before[i], grads[i] != 0) << i;
+}
+
+// The gradients of an adapter, through an int8 base, are those through the f32 base but for what
+// int8 costs; the base is not touched.
+TEST(Step, AnAdapterLearnsBesideAnInt8Base) {
+  const std::vector<TrainPart> rows = {joined(toy_rows(4, 1))};
+  std::vector<float> grads[2];
+  double last[2];
+  for (const Format format : {Format::f32, Format::int8}) {
+    const bool quantised = format == Format::int8;
+    Toy toy;
+    toy.model().set_format(format);
+    const auto plain = [&] {
+      Batch batch = rows[0].batch;
+      batch.adapter = {-1, -1, -1, -1};
+      return toy.model().forward(toy.c, batch).to_vector<float>();
+    };
+    const std::vector<float> values = toy.model().params().values().to_vector<float>();
+    const std::vector<float> before = plain();
+    toy.model().adapters().push_back(make_adapter(toy.checkpoint, {.rank = 4, .alpha = 8}));
+    ParamStore& params = toy.model().adapters().front()->params();
+    params.make_flat(toy.c, 7, true);
+    Optimizer optimizer(toy.c, params, {});
+    const double first = train_step(toy.c, toy.model(), rows, optimizer, 1e-2).loss;
+    for (int i = 0; i < 5; ++i) train_step(toy.c, toy.model(), rows, optimizer, 1e-2);
+    grads[quantised] = params.grads().to_vector<float>();
+    for (int i = 0; i < 60; ++i)
+      last[quantised] = train_step(toy.c, toy.model(), rows, optimizer, 1e-2).loss;
+    EXPECT_LT(last[quantised], first - 0.3) << format_name(format);
+    EXPECT_EQ(toy.model().params().values().to_vector<float>(), values);
+    EXPECT_EQ(plain(), before);
+  }
+  RecordProperty("grads", std::to_string(relative(grads[1], grads[0])));
+  EXPECT_LE(relative(grads[1], grads[0]), 0.1);
+  EXPECT_NEAR(last[1], last[0], 0.02);
 }
 
 TEST(Step, RefusesWhatIsNotFiniteAndChangesNothing) {

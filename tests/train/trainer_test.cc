@@ -160,15 +160,15 @@ TEST(Trainer, CheckpointsAreModelsToGoOnFrom) {
   EXPECT_LT(log.all().front().loss, std::log(257) - 0.1);
 }
 
-// A process killed at any moment, in the middle of a save as well as not, leaves a run that can be
-// resumed to the same end.
-TEST(Trainer, AdaptersAreTrainedAloneAndResumedExactly) {
+class TrainerOfAdapters : public testing::TestWithParam<const char*> {};
+
+TEST_P(TrainerOfAdapters, ChangesThemAloneAndResumesExactly) {
   Workplace base, whole, broken;
   EXPECT_TRUE(base.train());
   const fs::path from = checkpoint_path(base.out(), 12);
   const std::string weights = base.weights(12);
-  const std::vector<std::string> adapt = {"model=" + from.string(), "adapter.rank=3",
-                                          "adapter.alpha=6",
+  const std::vector<std::string> adapt = {"model=" + from.string(), cat("dtype=", GetParam()),
+                                          "adapter.rank=3", "adapter.alpha=6",
                                           R"(adapter.targets=["q_proj", "down_proj"])"};
   EXPECT_TRUE(whole.train(adapt));
   EXPECT_FALSE(broken.train(adapt, false, 1, 5));
@@ -195,10 +195,21 @@ TEST(Trainer, AdaptersAreTrainedAloneAndResumedExactly) {
   EXPECT_EQ(adapted.model->adapters().front()->params().elements(), 3 * (24 + 24 + 24 + 64));
 }
 
+INSTANTIATE_TEST_SUITE_P(Dtypes, TrainerOfAdapters, testing::Values("f32", "int8", "int4"));
+
 TEST(Trainer, AdaptersNeedACheckpoint) {
   Workplace w;
   EXPECT_THROW(w.train({"adapter.rank=2"}), Error);
 }
+
+TEST(Trainer, QuantisedWeightsNeedAnAdapter) {
+  const Workplace w;
+  EXPECT_THROW(w.recipe({"dtype=int8"}), Error);
+  EXPECT_EQ(w.recipe({"dtype=int8", "adapter.rank=2"}).dtype, Format::int8);
+}
+
+// A process killed at any moment, in the middle of a save as well as not, leaves a run that can be
+// resumed to the same end.
 
 TEST(Trainer, KilledRunsGoOn) {
   Workplace whole, killed;

@@ -55,27 +55,28 @@ void ExpertLoads::balance(double rate) {
   loads_.clear();
 }
 
-ExpertsLayer ExpertsLayer::declare(ParamStore& store, const std::string& name, const Experts& spec,
-                                   int64_t width, double std, double out_std) {
-  check_routing(spec.routing);
+ExpertsLayer declare(const Place& place, const Experts& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
+  const Routing& routing = spec.routing;
+  check_routing(routing);
   ExpertsLayer layer;
   layer.spec = spec;
-  layer.router = Linear::declare(store, {{name + ".router", spec.routing.experts, false}}, width,
-                                 std);
+  layer.router = Linear::declare(store, {{name + ".router", routing.experts, false}}, width, std);
   layer.router.weight->keep_in_f32();
-  if (spec.routing.corrected)
-    layer.correction = &store.declare(name + ".router.correction", {spec.routing.experts},
+  if (routing.corrected)
+    layer.correction = &store.declare(name + ".router.correction", {routing.experts},
                                       Init::constant(0), Role::buffer);
-  for (int e = 0; e < spec.routing.experts; ++e) {
-    const FeedForwardLayer expert = FeedForwardLayer::declare(
-        store, cat(name, ".experts.", e), Glu{spec.inner, spec.act, false}, width, std, out_std);
+  const auto gated = [&](const std::string& part, int inner) {
+    Place at = place;
+    at.name = name + part;
+    return declare(at, Glu{inner, spec.act, false});
+  };
+  for (int e = 0; e < routing.experts; ++e) {
+    const FeedForwardLayer expert = gated(cat(".experts.", e), spec.inner);
     layer.inner.push_back(expert.inner.weight);
     layer.down.push_back(expert.down.weight);
   }
-  if (spec.shared_inner > 0)
-    layer.shared = FeedForwardLayer::declare(store, name + ".shared",
-                                             Glu{spec.shared_inner, spec.act, false}, width, std,
-                                             out_std);
+  if (spec.shared_inner > 0) layer.shared = gated(".shared", spec.shared_inner);
   return layer;
 }
 
@@ -92,8 +93,7 @@ Tensor ExpertsLayer::operator()(Ctx& c, const Tensor& x) const {
   const Tensor hidden =
       grouped_linear(c, taken, inner, rows.start, {.activation = spec.act, .gated = true});
   const Tensor given = grouped_linear(c, hidden, down, rows.start);
-  const Tensor place =
-      Tensor::from<int32_t>(c, rows.place, {choice.extent(0), choice.extent(1)});
+  const Tensor place = Tensor::from<int32_t>(c, rows.place, {choice.extent(0), choice.extent(1)});
   const Tensor sum = combine_rows(c, given, place, weights);
   return shared ? add(c, sum, (*shared)(c, x)) : sum;
 }

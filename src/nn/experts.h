@@ -1,9 +1,9 @@
-// Experts: many small gated feed-forwards, of which a router chooses a few for each token, and maybe
-// one that every token goes through. Rows are gathered expert by expert, one product each, and put
-// together in ascending order of the expert, so that a token's result depends on that token alone.
-// The router computes in f32 in every format. Its correction is a buffer: training moves it towards
-// equal loads (balance()), no gradient does.
-// Sources: Shazeer et al. 2017; Wang et al. 2024 (balancing without a loss); DeepSeek-AI 2024.
+// Experts: many small gated feed-forwards, of which a router chooses a few for each token, and
+// maybe one that every token goes through. Rows are gathered expert by expert, one product each,
+// and put together in ascending order of the expert, so that a token's result depends on that token
+// alone. The router computes in f32 in every format. Its correction is a buffer: training moves it
+// towards equal loads (balance()), no gradient does. Sources: Shazeer et al. 2017; Wang et al. 2024
+// (balancing without a loss); DeepSeek-AI 2024.
 #pragma once
 
 #include <map>
@@ -30,9 +30,9 @@ struct ExpertsLayer {
   std::vector<const Weight*> inner, down;  // gate | up, and down, of each expert
   std::optional<FeedForwardLayer> shared;
 
-  static ExpertsLayer declare(ParamStore& store, const std::string& name, const Experts& spec,
-                              int64_t width, double std, double out_std);
   Tensor operator()(Ctx& c, const Tensor& x) const;  // [T,C] -> [T,C]
 };
+
+ExpertsLayer declare(const Place& place, const Experts& spec);
 
 }  // namespace stemma

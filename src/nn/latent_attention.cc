@@ -20,9 +20,8 @@ Tensor per_head(Ctx& c, const Tensor& x, const std::vector<const Weight*>& weigh
 
 }  // namespace
 
-LatentAttentionLayer LatentAttentionLayer::declare(ParamStore& store, const std::string& name,
-                                                   const LatentAttention& spec, int64_t width,
-                                                   double std, double out_std) {
+LatentAttentionLayer declare(const Place& place, const LatentAttention& spec) {
+  const auto& [store, name, stack, width, std, out_std] = place;
   LatentAttentionLayer layer;
   layer.spec = spec;
   const Norm norm{NormKind::rms, spec.norm_eps};
@@ -30,8 +29,8 @@ LatentAttentionLayer LatentAttentionLayer::declare(ParamStore& store, const std:
   const int64_t both = spec.head_size + spec.value_size;  // a head's rows of kv_b
   Linear::Part q = spec.q_rank > 0 ? Linear::Part{name + ".q_a", spec.q_rank, spec.bias}
                                    : Linear::Part{name + ".q", queries, false};
-  layer.down = Linear::declare(
-      store, {q, {name + ".kv_a", spec.kv_rank + shared, spec.bias}}, width, std);
+  layer.down =
+      Linear::declare(store, {q, {name + ".kv_a", spec.kv_rank + shared, spec.bias}}, width, std);
   if (spec.q_rank > 0) {
     layer.q_norm = NormLayer::declare(store, name + ".q_norm", norm, spec.q_rank);
     layer.q_up = Linear::declare(store, {{name + ".q_b", queries, false}}, spec.q_rank, std);
@@ -53,7 +52,7 @@ LatentAttentionLayer LatentAttentionLayer::declare(ParamStore& store, const std:
 }
 
 Tensor LatentAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
-                                        KvState* state) const {
+                                        LayerState* state) const {
   const int64_t tokens = x.extent(0), shared = spec.position.width;
   const RopeTables& turns = pass.rope(c, spec.position);
   const Pieces low = down.parts(c, x);
@@ -68,16 +67,17 @@ Tensor LatentAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
   AttentionPlan plan;
   if (spec.causal) plan.mask.push_back(Causal{});
   plan.scale = static_cast<float>(spec.scale);
-  plan.q_start = plan.k_start = pass.batch().main.start;
+  plan.q_start = plan.k_start = pass.stream().start;
   Tensor mixed;  // [T,H,Dv]
   if (state) {
-    check(!c.adapters || !c.adapters->reaches(*kv_up.weight),
-          "[latent attention] an adapter of ", kv_up.weight->slices().front().name,
+    check(!c.adapters || !c.adapters->reaches(*kv_up.weight), "[latent attention] an adapter of ",
+          kv_up.weight->slices().front().name,
           " does not work with a state; save the model with the adapter merged");
     const Tensor values = reshape(c, latent, {tokens, 1, spec.kv_rank});
     const Tensor queries = concat(c, {per_head(c, query[0], key_up), turned_query}, 2);
     const Tensor keys = concat(c, {values, turned_key}, 2);
-    mixed = per_head(c, attention(c, pass.batch(), queries, keys, values, *state, plan), value_up);
+    mixed =
+        per_head(c, attention(c, queries, keys, values, std::get<KvState>(*state), plan), value_up);
   } else {
     const Tensor up = reshape(c, kv_up(c, latent),
                               {tokens, spec.heads, int64_t{spec.head_size} + spec.value_size});
@@ -89,5 +89,11 @@ Tensor LatentAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
   }
   return out(c, reshape(c, mixed, {tokens, int64_t{spec.heads} * spec.value_size}));
 }
+
+void add_state(const LatentAttention& spec, DType kv, std::vector<StateSpec>& out) {
+  out.push_back(KvSpec{{1, int64_t{spec.kv_rank} + spec.position.width, spec.kv_rank, kv}, 0});
+}
+
+bool is_causal(const LatentAttention& spec) { return spec.causal; }
 
 }  // namespace stemma

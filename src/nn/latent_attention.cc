@@ -64,10 +64,12 @@ Tensor LatentAttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x,
   const Tensor latent = kv_norm(c, key[0]);
   const Tensor turned_key = rope(c, reshape(c, key[1], {tokens, 1, shared}), turns);  // [T,1,r]
 
-  AttentionPlan plan;
+  const Ints& start = pass.stream().start;
+  AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
+                     .k_start = {start.begin(), start.end(), c.pool},
+                     .mask = Mask(c.pool),
+                     .scale = static_cast<float>(spec.scale)};
   if (spec.causal) plan.mask.push_back(Causal{});
-  plan.scale = static_cast<float>(spec.scale);
-  plan.q_start = plan.k_start = pass.stream().start;
   Tensor mixed;  // [T,H,Dv]
   if (state) {
     check(!c.adapters || !c.adapters->reaches(*kv_up.weight), "[latent attention] an adapter of ",

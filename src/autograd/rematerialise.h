@@ -34,7 +34,9 @@ std::array<Tensor, N> rematerialised(Ctx& c, Segment segment) {
                      Tape again(grads, true);
                      Ctx recording = as_before;
                      recording.tape = &again;
+                     // Whoever watches: it has seen the first run.
                      recording.rec = c.rec;
+                     recording.loads = c.loads;
                      const std::array<Tensor, N> all = segment(recording);
                      std::array<Tensor, N> results;
                      for (size_t i = 0; i < count; ++i) results[i] = all[place[i]];

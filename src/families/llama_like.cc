@@ -5,11 +5,11 @@
 namespace stemma {
 ModelSpec llama_like(const Json& config, std::string_view architecture,
                      const LlamaDefaults& defaults) {
-  const int width = integer(config, "hidden_size", 4096);
+  const int width = integer(config, "hidden_size", defaults.width);
   const Norm norm{NormKind::rms, config.get("rms_norm_eps", defaults.eps)};
 
   Attention attention;
-  attention.heads = integer(config, "num_attention_heads", 32);
+  attention.heads = integer(config, "num_attention_heads", defaults.heads);
   attention.kv_heads = integer(config, "num_key_value_heads",
                                defaults.kv_heads ? defaults.kv_heads : attention.heads);
   check(attention.heads % attention.kv_heads == 0, "[config.json] ", attention.heads,
@@ -36,7 +36,8 @@ ModelSpec llama_like(const Json& config, std::string_view architecture,
   spec.embed.vocab = integer(config, "vocab_size", defaults.vocab);
   spec.embed.width = width;
   spec.embed.padding_id = padding_id(config, defaults.padding_id, spec.embed.vocab);
-  spec.decoder = StackSpec{std::vector<BlockSpec>(layer_count(config, 32), block), norm};
+  spec.decoder =
+      StackSpec{std::vector<BlockSpec>(layer_count(config, defaults.layers), block), norm};
   spec.ties.lm_head = config.get("tie_word_embeddings", false);
   spec.init_std = config.get("initializer_range", 0.02);
   if (architecture.ends_with("ForCausalLM")) {

@@ -7,7 +7,8 @@
 namespace stemma {
 
 struct LlamaDefaults {
-  int vocab = 32000, inner = 11008, kv_heads = 0, max_positions = 2048;
+  int vocab = 32000, width = 4096, inner = 11008, layers = 32, heads = 32, kv_heads = 0;
+  int max_positions = 2048;
   std::optional<int> head_size;
   double eps = 1e-6, theta = 1e4;
   std::optional<int> padding_id;

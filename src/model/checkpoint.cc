@@ -37,13 +37,39 @@ struct Held {
 };
 using Stored = std::map<std::string, Held>;  // by our own name
 
+// The scales of a matrix stored in blocks, which lie beside it under its name and this.
+constexpr std::string_view kScales = "_scale_inv";
+
+bool is_scales(const TensorFiles& files, std::string_view name) {
+  if (!name.ends_with(kScales)) return false;
+  const StoredTensor* of = files.find(name.substr(0, name.size() - kScales.size()));
+  return of && of->dtype == DType::f8_e4m3;
+}
+
+// The rows and columns of a block, from config.json.
+BlockScales block_sizes(const Json& config) {
+  BlockScales scales;
+  const Json* scheme = config.find("quantization_config");
+  if (!scheme || scheme->is_null()) return scales;
+  const std::string method = scheme->get("quant_method", "");
+  if (method != "fp8")
+    fail(Code::kUnsupported, "[config.json] quantization_config.quant_method is \"", method,
+         "\"; fp8 (blocks with weight_scale_inv) is read");
+  if (const Json* size = scheme->find("weight_block_size"); size && !size->is_null()) {
+    check(size->is_array() && size->size() == 2,
+          "[config.json] weight_block_size must be two numbers, rows and columns");
+    scales.rows = size->at(size_t{0}).as_int(), scales.columns = size->at(1).as_int();
+  }
+  return scales;
+}
+
 // What each tensor of the files is to us. Names nobody knows go to `unknown`.
 Stored collect(const WeightRules& rules, const TensorFiles& files, bool& prefixed,
                std::vector<std::string>& unknown) {
   Stored stored;
   prefixed = false;
   for (const StoredTensor& tensor : files.tensors()) {
-    if (is_ignorable(rules, tensor.name)) continue;
+    if (is_ignorable(rules, tensor.name) || is_scales(files, tensor.name)) continue;
     const auto published = find_published(rules, tensor.name);
     if (!published) {
       unknown.push_back(tensor.name);
@@ -70,13 +96,16 @@ bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
          std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
 }
 
-// What the files decide about a spec: an absent optional pooler goes; a head matrix that differs
-// from the embedding unties them, and one that stands alone is the embedding.
+// What the files decide about a spec: an absent optional pooler goes, and so do absent modules for
+// further tokens; a head matrix that differs from the embedding unties them, and one that stands
+// alone is the embedding.
 void settle(ModelSpec& spec, Stored& stored) {
   std::erase_if(spec.heads, [&](const HeadSpec& head) {
     const auto* pooler = std::get_if<Pooler>(&head);
     return pooler && pooler->optional && !has_any(stored, "heads.pooler");
   });
+  if (spec.multi_token && spec.multi_token->optional && !has_any(stored, kMultiToken))
+    spec.multi_token.reset();
   auto decoder = stored.find(std::string(kDecoder));
   if (!spec.ties.lm_head || decoder == stored.end() || !spec.head<LmHead>()) return;
   auto tokens = stored.find(std::string(kTokens));
@@ -107,6 +136,13 @@ void write_f32(const Tensor& value, const ByteSink& write) {
   }
 }
 
+Json without(const Json& object, std::string_view key) {
+  Json rest = Json::object();
+  for (const auto& [name, value] : object.members())
+    if (name != key) rest.set(name, value);
+  return rest;
+}
+
 Tensor stored_f32(Ctx& c, const StoredTensor& stored) {
   const Tensor t = Tensor::empty(c, shape_of(stored));
   to_f32(reinterpret_cast<const std::byte*>(stored.bytes.data()), stored.dtype, t.elements(),
@@ -124,7 +160,8 @@ DType stored_mostly(const TensorFiles& files) {
 }  // namespace
 
 Format default_format(DType stored) {
-  return stored == DType::bf16 && isa() >= Isa::kAvx512Bf16 && isa() != Isa::kAmxEmulated
+  return (stored == DType::bf16 || stored == DType::f8_e4m3) && isa() >= Isa::kAvx512Bf16 &&
+                 isa() != Isa::kAmxEmulated
              ? Format::bf16
              : Format::f32;
 }
@@ -182,9 +219,11 @@ std::vector<float> PublishedTensor::values(Tensor Parameter::*of) const {
 Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const TensorFiles> owner) {
   const Shape shape = shape_of(stored);
   const DType dtype = stored.dtype;
-  if (dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 && dtype != DType::f16)
+  const bool coded = dtype == DType::f8_e4m3 && shape.rank() == 2;
+  if (dtype != DType::f32 && dtype != DType::f64 && dtype != DType::bf16 && dtype != DType::f16 &&
+      !coded)
     fail(Code::kUnsupported, "[checkpoint] ", stored.name, " is stored as ", dtype_name(dtype),
-         "; weights are read from F32, BF16, F16 and F64");
+         "; weights are read from F32, BF16, F16 and F64, matrices from F8_E4M3 with scales too");
   // The products and tables read the file's own numbers; what is short is worth widening once.
   const auto width = static_cast<uintptr_t>(dtype_bits(dtype) / 8);
   const bool aligned = reinterpret_cast<uintptr_t>(stored.bytes.data()) % width == 0;
@@ -195,6 +234,14 @@ Tensor stored_tensor(Ctx& c, const StoredTensor& stored, std::shared_ptr<const T
 }
 
 namespace {
+
+// The scales of a matrix of codes.
+const StoredTensor& scales_of(const TensorFiles& files, const StoredTensor& codes) {
+  const StoredTensor* scales = files.find(codes.name + std::string(kScales));
+  check(scales, "[checkpoint] ", codes.name, " is stored as F8_E4M3 and there is no ", codes.name,
+        kScales);
+  return *scales;
+}
 
 // The value of one parameter, of which `held` tells where it lies in the files.
 Tensor held_value(Ctx& c, const Held& held, const Parameter& p, const ParamStore& params,
@@ -214,6 +261,9 @@ Tensor held_value(Ctx& c, const Held& held, const Parameter& p, const ParamStore
   check(shape == asked, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
         ", config.json asks for ", asked.to_string());
   if (!held.published.rearranged()) return stored_tensor(c, tensor, std::move(owner));
+  if (tensor.dtype == DType::f8_e4m3)
+    fail(Code::kUnsupported, "[checkpoint] ", tensor.name,
+         " is stored as F8_E4M3 and holds several parameters");
   if (!turned) {
     StoredTensor part = tensor;
     const size_t row = tensor.bytes.size() / static_cast<size_t>(std::max<int64_t>(1, rows));
@@ -235,7 +285,7 @@ Tensor held_value(Ctx& c, const Held& held, const Parameter& p, const ParamStore
 Checkpoint empty_checkpoint(Json config, const LoadOptions& options) {
   if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
   Resolved resolved = resolve(config);
-  if (!options.heads) resolved.spec.heads.clear();
+  if (!options.heads) resolved.spec.heads.clear(), resolved.spec.multi_token.reset();
   Checkpoint checkpoint;
   checkpoint.config = std::move(config);
   checkpoint.prefixed = !resolved.rules.bare;
@@ -248,8 +298,9 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
   Json config = read_config(directory);
   if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
   Resolved resolved = resolve(config);
-  if (!options.heads) resolved.spec.heads.clear();
+  if (!options.heads) resolved.spec.heads.clear(), resolved.spec.multi_token.reset();
 
+  const BlockScales blocks = block_sizes(config);
   auto files = std::make_shared<const TensorFiles>(TensorFiles::open(directory));
   Checkpoint checkpoint;
   std::vector<std::string> unknown, missing;
@@ -270,6 +321,11 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
       continue;
     }
     p.value = held_value(c, it->second, p, model.params(), files);
+    if (p.value.dtype() == DType::f8_e4m3) {
+      p.scales = blocks;
+      p.scales.values = stored_tensor(c, scales_of(*files, *it->second.tensor), files);
+      check_scales(p.scales, p.shape[0], p.shape[1], it->second.tensor->name);
+    }
   }
   // Known tensors that this model has no place for: unused heads and a pooler are let be.
   for (const auto& [name, held] : stored)
@@ -290,11 +346,23 @@ void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
   Json config = checkpoint.config;
   const bool modern = config.has("dtype") || !config.has("torch_dtype");
   config.set(modern ? "dtype" : "torch_dtype", "float32");
-  write_file(directory / "config.json", config.dump(2) + "\n");
   std::vector<TensorEntry> entries;
+  bool coded = false;
   for (const PublishedTensor& tensor : published_tensors(checkpoint)) {
     std::vector<int64_t> shape;
     for (int d = 0; d < tensor.shape.rank(); ++d) shape.push_back(tensor.shape[d]);
+    if (const Parameter& p = *tensor.parts.front(); p.scales) {  // as it came
+      coded = true;
+      const Tensor& scales = p.scales.values;
+      entries.push_back(
+          {tensor.name, p.value.dtype(), std::move(shape),
+           [&p](const ByteSink& write) { write(p.value.bytes(), p.value.elements()); }});
+      entries.push_back({tensor.name + std::string(kScales),
+                         DType::f32,
+                         {scales.extent(0), scales.extent(1)},
+                         [&scales](const ByteSink& write) { write_f32(scales, write); }});
+      continue;
+    }
     entries.push_back({tensor.name, DType::f32, std::move(shape), [tensor](const ByteSink& write) {
                          if (!tensor.rearranged())
                            return write_f32(tensor.parts.front()->value, write);
@@ -302,6 +370,8 @@ void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
                          write(values.data(), values.size() * sizeof(float));
                        }});
   }
+  if (!coded) config = without(config, "quantization_config");
+  write_file(directory / "config.json", config.dump(2) + "\n");
   write_model_tensors(directory, entries);
 }
 

@@ -1,6 +1,7 @@
 #include "model/cost.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <cstring>
 
@@ -20,23 +21,38 @@ double mixing_flops(const Attention& attention, double n) {
   return 4.0 * attention.heads * attention.head_size * pairs(attention, n);
 }
 
+double mixing_flops(const LatentAttention& attention, double n) {
+  const double key = attention.head_size + attention.position.width;
+  return 2 * attention.heads * (key + attention.value_size) *
+         (attention.causal ? n * (n + 1) / 2 : n * n);
+}
+
+// How often a token goes through the parameter `name` of a stack's block.
+double uses(const ModelSpec& spec, const std::string& name) {
+  for (const auto& [prefix, stack] :
+       {std::pair{"encoder.", &spec.encoder}, std::pair{"decoder.", &spec.decoder}}) {
+    const char* number = name.c_str() + std::strlen(prefix);
+    if (!*stack || !name.starts_with(prefix) || !std::isdigit(*number)) continue;
+    const auto block = static_cast<size_t>(std::atoi(number));
+    double times = 0;
+    for (size_t e = 0; e < (*stack)->executions(); ++e) times += (*stack)->block_of(e) == block;
+    const auto* experts = std::get_if<Experts>(&(*stack)->blocks[block].ffn);
+    if (experts && name.find(".ffn.experts.") != std::string::npos)
+      times *= static_cast<double>(experts->routing.chosen) / experts->routing.experts;
+    return times;
+  }
+  return 1;
+}
+
 }  // namespace
 
 ProductWeights product_weights(const Model& model) {
   ProductWeights w;
-  const auto times = [&](const std::string& name) {
-    for (const auto& [prefix, stack] : {std::pair{"encoder.", &model.spec().encoder},
-                                        std::pair{"decoder.", &model.spec().decoder}}) {
-      if (!*stack || (*stack)->schedule.empty() || !name.starts_with(prefix)) continue;
-      const int block = std::atoi(name.c_str() + std::strlen(prefix));
-      return static_cast<double>(std::ranges::count((*stack)->schedule, block));
-    }
-    return 1.0;
-  };
   for (const Parameter& p : model.params().all()) {
-    if (p.shape.rank() < 2 || p.name.starts_with("embed.")) continue;
+    if (p.shape.rank() < 2 || p.name.starts_with("embed.") || p.name.starts_with(kMultiToken))
+      continue;
     (p.name.starts_with("heads.") ? w.head : w.body) +=
-        times(p.name) * static_cast<double>(p.shape.elements());
+        uses(model.spec(), p.name) * static_cast<double>(p.shape.elements());
   }
   const EmbedSpec& embed = model.spec().embed;
   if (model.spec().ties.lm_head)

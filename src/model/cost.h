@@ -1,6 +1,7 @@
-// Cost: the arithmetic of a forward pass, known from the spec: 2 operations a weight and token, the
-// vocabulary's head only for the rows that meet it, and attention's two products for the pairs that
-// see each other. A backward pass takes twice as much.
+// Cost: the arithmetic of a forward pass, known from the spec: 2 operations a weight and token (of
+// experts, the share that a token goes through), the vocabulary's head only for the rows that meet
+// it, and attention's two products for the pairs that see each other; nothing of modules for
+// further tokens. A backward pass takes twice as much.
 #pragma once
 
 #include <cstdint>

@@ -25,8 +25,10 @@ STEMMA_SPEC_NAME(Rope, "rope");
 STEMMA_SPEC_NAME(RelativeBuckets, "relative_buckets");
 STEMMA_SPEC_NAME(LearnedPositions, "learned");
 STEMMA_SPEC_NAME(Attention, "attention");
+STEMMA_SPEC_NAME(LatentAttention, "latent_attention");
 STEMMA_SPEC_NAME(Mlp, "mlp");
 STEMMA_SPEC_NAME(Glu, "glu");
+STEMMA_SPEC_NAME(Experts, "experts");
 STEMMA_SPEC_NAME(NoFfn, "none");
 STEMMA_SPEC_NAME(Pooler, "pooler");
 STEMMA_SPEC_NAME(LmHead, "lm_head");
@@ -46,6 +48,9 @@ inline const char* enum_name(Reads v) {
 inline const char* enum_name(Problem v) {
   constexpr const char* names[] = {"single_label", "multi_label", "regression", "choice"};
   return names[static_cast<int>(v)];
+}
+inline const char* enum_name(Routing::Scores v) {
+  return v == Routing::Scores::softmax ? "softmax" : "sigmoid";
 }
 inline std::string enum_name(Activation v) { return std::string(activation_name(v)); }
 

@@ -28,6 +28,8 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
             return SpanHeadLayer::declare(params_, h, width, std);
         },
         head));
+  if (spec_.multi_token)
+    multi_token_ = MultiTokenLayer::declare(params_, *spec_.multi_token, width, std);
 }
 
 void Model::set_format(Format format) {
@@ -92,6 +94,14 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
   return hidden;
 }
 
+std::vector<MultiTokenLayer::Further> Model::further(Ctx& c, const Batch& batch,
+                                                     const Tensor& hidden) const {
+  if (!multi_token_) return {};
+  Ctx inside = c;
+  inside.num.dtype = kv_dtype();
+  return (*multi_token_)(inside, batch, hidden, embed_);
+}
+
 std::vector<std::pair<std::string, Tensor>> Model::answers(Ctx& c, const Batch& batch,
                                                            const Tensor& hidden) const {
   std::vector<std::pair<std::string, Tensor>> out;
@@ -102,6 +112,11 @@ std::vector<std::pair<std::string, Tensor>> Model::answers(Ctx& c, const Batch& 
       out.emplace_back("pooler_output", pooled);
     } else if (auto* lm = std::get_if<LmHeadLayer>(&head)) {
       out.emplace_back(lm->spec.output, lm->logits(c, hidden));
+      int depth = 0;
+      for (const MultiTokenLayer::Further& more : further(c, batch, hidden))
+        out.emplace_back(cat("mtp_logits.", depth++),
+                         scatter_add(c, lm->logits(c, more.hidden), Tensor::from(c, more.rows),
+                                     hidden.extent(0)));
     } else if (auto* classifier = std::get_if<ClassifierLayer>(&head)) {
       out.emplace_back(classifier->spec.output, (*classifier)(c, batch, hidden, pooled));
     } else {

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/multi_token.h"
 #include "model/spec.h"
 #include "model/stack.h"
 #include "model/state.h"
@@ -48,8 +49,13 @@ class Model {
   Tensor forward(Ctx& c, const Batch& batch, StateStore* state = nullptr,
                  HiddenStates* hidden_states = nullptr) const;
 
+  // What the modules for further tokens make of forward()'s result; none where there are no
+  // modules.
+  std::vector<MultiTokenLayer::Further> further(Ctx& c, const Batch& batch,
+                                                const Tensor& hidden) const;
+
   // The answers of every head, named as the fields of transformers' outputs: "pooler_output",
-  // "logits", "start_logits", ...
+  // "logits", "start_logits", ...; and "mtp_logits.{k}" [T,V], rows without a token to see zero.
   std::vector<std::pair<std::string, Tensor>> answers(Ctx& c, const Batch& batch,
                                                       const Tensor& hidden) const;
 
@@ -69,6 +75,7 @@ class Model {
   EmbeddingLayer embed_;
   std::optional<Stack> encoder_, decoder_;
   std::vector<HeadLayer> heads_;
+  std::optional<MultiTokenLayer> multi_token_;
 };
 
 }  // namespace stemma

@@ -44,6 +44,24 @@ struct StackSpec {
   }
 };
 
+// Modules that predict further tokens, one each, from the hidden states of the model or of the
+// module before and the embedding of the next token. Trained beside the language-model head, with
+// `share` of its weight in the loss for all of them together. Source: DeepSeek-AI 2024
+// (DeepSeek-V3), 2.2.
+struct MultiToken {
+  std::vector<StackSpec> modules;
+  Norm norm;  // of both of a module's inputs
+  double share = 0.3;
+  bool optional = true;  // dropped where the checkpoint has no weights for them
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("modules", s.modules);
+    v("norm", s.norm);
+    v("share", s.share);
+    v("optional", s.optional);
+  }
+};
+
 struct Ties {
   bool lm_head = false;  // the language-model head's matrix is the token embedding
   template <class Self, class V>
@@ -56,6 +74,7 @@ struct ModelSpec {
   EmbedSpec embed;
   std::optional<StackSpec> encoder, decoder;
   std::vector<HeadSpec> heads;
+  std::optional<MultiToken> multi_token;
   Ties ties;
   double init_std = 0.02;
   int max_positions = 0;  // the longest sequence the model was made for
@@ -65,6 +84,7 @@ struct ModelSpec {
     v("encoder", s.encoder);
     v("decoder", s.decoder);
     v("heads", s.heads);
+    v("multi_token", s.multi_token);
     v("ties", s.ties);
     v("init_std", s.init_std);
     v("max_positions", s.max_positions);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/spec.h"
-#include "nn/feed_forward.h"
+#include "nn/ffn.h"
 #include "nn/mixer.h"
 
 namespace stemma {

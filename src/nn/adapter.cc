@@ -1,5 +1,6 @@
 #include "nn/adapter.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/low_rank.h"
@@ -61,6 +62,11 @@ AdapterRows::AdapterRows(const Batch& batch, const Stream& stream, const Adapter
     else
       runs_.push_back({adapter, start[s], start[s + 1]});
   }
+}
+
+bool AdapterRows::reaches(const Weight& weight) const {
+  return std::any_of(runs_.begin(), runs_.end(),
+                     [&](const Run& run) { return run.adapter->reaches(weight); });
 }
 
 Tensor AdapterRows::add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const {

@@ -51,6 +51,7 @@ class Adapter {
   // Declares the parameters NAME.lora_A and NAME.lora_B, NAME being the slice's.
   const Pair& add(const Weight& weight, size_t slice, int64_t rank);
 
+  bool reaches(const Weight& weight) const { return by_weight_.count(&weight) > 0; }
   const LoraSpec& spec() const { return spec_; }
   ParamStore& params() { return params_; }
   const ParamStore& params() const { return params_; }
@@ -75,6 +76,8 @@ class AdapterRows {
   AdapterRows(const Batch& batch, const Stream& stream, const Adapters& adapters,
               std::pmr::memory_resource* memory);
   explicit operator bool() const { return !runs_.empty(); }
+  // Whether some row's adapter adds to `weight`.
+  bool reaches(const Weight& weight) const;
   Tensor add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const;
 
  private:

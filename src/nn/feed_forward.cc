@@ -22,25 +22,8 @@ FeedForwardLayer declare(const Place& place, const Glu& spec) {
       Linear::declare(store, {{name + ".down", width, spec.bias}}, spec.inner, out_std)};
 }
 
-std::monostate declare(const Place&, const NoFfn&) { return {}; }
-
-FfnLayer declare(const Place& place, const Ffn& spec) {
-  return std::visit([&](const auto& s) -> FfnLayer { return declare(place, s); }, spec);
-}
-
 Tensor FeedForwardLayer::operator()(Ctx& c, const Tensor& x) const {
   return down(c, inner(c, x, {.activation = act, .gated = gated}));
-}
-
-int inner_width(const Ffn& spec) {
-  return std::visit(
-      [](const auto& s) {
-        if constexpr (requires { s.inner; })
-          return s.inner;
-        else
-          return 0;
-      },
-      spec);
 }
 
 }  // namespace stemma

@@ -14,7 +14,8 @@ Linear Linear::declare(ParamStore& store, const std::vector<Part>& parts, int64_
         store.declare(part.name + ".weight", {part.rows, width}, Init::normal(std));
     const Parameter* bias =
         part.bias ? &store.declare(part.name + ".bias", {part.rows}, Init::constant(0)) : nullptr;
-    slices.push_back({part.name, part.rows, &weight.value, bias ? &bias->value : nullptr});
+    slices.push_back(
+        {part.name, part.rows, &weight.value, bias ? &bias->value : nullptr, &weight.scales});
   }
   return {&store.declare_weight(width, std::move(slices))};
 }

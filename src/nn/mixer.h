@@ -11,10 +11,11 @@
 #include <variant>
 
 #include "nn/attention.h"
+#include "nn/latent_attention.h"
 
 namespace stemma {
 
-using MixerLayer = std::variant<AttentionLayer>;
+using MixerLayer = std::variant<AttentionLayer, LatentAttentionLayer>;
 
 inline MixerLayer declare(const Place& place, const Mixer& spec) {
   return std::visit([&](const auto& s) -> MixerLayer { return declare(place, s); }, spec);

@@ -57,15 +57,20 @@ void ParamStore::make_flat(Ctx& c, uint64_t seed, bool with_grads) {
   int64_t offset = 0;
   for (Parameter& p : parameters_) {
     const bool trained = p.role == Role::trained;
-    if (!trained && p.value) continue;
+    const bool read_only = p.value && is_mapped(p.value);
+    if (!trained && p.value && !(p.role == Role::buffer && read_only)) continue;
     const Tensor to =
         trained ? values.view(p.shape, p.shape.strides(), offset) : Tensor::empty(c, p.shape);
     const RngKey key = RngKey(seed).of("init").of(p.name);
-    if (p.value)
+    if (p.scales)
+      std::memcpy(to.bytes(), widen_blocks(c, p.value, p.scales, 0, p.shape[0]).bytes(),
+                  static_cast<size_t>(p.shape.elements()) * sizeof(float));
+    else if (p.value)
       to_f32(p.value.bytes(), p.value.dtype(), p.shape.elements(), to.data<float>());
     else
       for (int64_t i = 0; i < p.shape.elements(); ++i) to.data<float>()[i] = p.init.draw(key, i);
     p.value = to;
+    p.scales = {};
     p.grad = {};
     if (!trained) continue;
     p.offset = offset;

@@ -40,6 +40,7 @@ struct Parameter {
   Init init;
   Role role = Role::trained;
   Tensor value;        // [shape]; f32, or as the file stores it; undefined until bound or made flat
+  BlockScales scales;  // of a value stored as F8
   Tensor grad;         // f32 [shape], where it is trained
   int64_t offset = 0;  // first element in the flat buffers, where it is trained
 };

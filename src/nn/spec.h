@@ -11,6 +11,7 @@
 
 #include "ops/activation.h"
 #include "ops/rope.h"
+#include "ops/routing.h"
 
 namespace stemma {
 
@@ -76,6 +77,33 @@ struct Attention {
   }
 };
 
+// Softmax attention whose keys and values are made, for all heads, from `kv_rank` numbers a token.
+// A head compares `head_size` numbers of its own, and `position.width` rotated ones, of which the
+// key's are the same for all heads. Source: DeepSeek-AI 2024 (DeepSeek-V2).
+struct LatentAttention {
+  int heads = 0;
+  int q_rank = 0;  // queries are made from so many numbers a token; 0: straight from the stream
+  int kv_rank = 0, head_size = 0, value_size = 0;
+  Rope position;
+  bool causal = true;
+  double scale = 1;
+  bool bias = false;  // on the compressing projections and on the output's
+  double norm_eps = 1e-6;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("heads", s.heads);
+    v("q_rank", s.q_rank);
+    v("kv_rank", s.kv_rank);
+    v("head_size", s.head_size);
+    v("value_size", s.value_size);
+    v("position", s.position);
+    v("causal", s.causal);
+    v("scale", s.scale);
+    v("bias", s.bias);
+    v("norm_eps", s.norm_eps);
+  }
+};
+
 // No feed-forward: the block is its mixer.
 struct NoFfn {
   template <class Self, class V>
@@ -108,8 +136,23 @@ struct Glu {
   }
 };
 
-using Mixer = std::variant<Attention>;
-using Ffn = std::variant<Mlp, Glu, NoFfn>;
+// A sum of the few Glu of width `inner` that a router chooses for each token, and of one of width
+// `shared_inner` that every token goes through (0: there is none).
+struct Experts {
+  Routing routing;
+  int inner = 0, shared_inner = 0;
+  Activation act = Activation::silu;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("routing", s.routing);
+    v("inner", s.inner);
+    v("shared_inner", s.shared_inner);
+    v("act", s.act);
+  }
+};
+
+using Mixer = std::variant<Attention, LatentAttention>;
+using Ffn = std::variant<Mlp, Glu, Experts, NoFfn>;
 
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
 // Pre-norm sets `in`, post-norm `after_add`, sandwich `in` and `out`.

@@ -52,22 +52,33 @@ struct Linear {
   Tensor y = {};
 };
 
-// fn(value, bias) for each slice of W; the bias may be undefined.
+// fn(slice) for each slice of W; the bias may be undefined.
 template <class F>
 void each_slice(const Linear& p, F fn) {
-  if (!p.weight) return fn(p.w, p.b);
-  for (const Weight::Slice& slice : p.weight->slices())
-    fn(*slice.value, slice.bias ? *slice.bias : Tensor());
+  if (p.weight) {
+    for (const Weight::Slice& slice : p.weight->slices()) fn(slice);
+  } else {
+    fn(Weight::Slice{.name = "w", .rows = p.w.extent(0), .value = &p.w, .bias = &p.b});
+  }
+}
+
+// W^T of a slice, [K,n]. What a file stores narrower takes no gradient.
+Tensor transposed_values(Ctx& c, const Linear& p, const Weight::Slice& slice) {
+  const int64_t first = slice.first, rows = slice.transposed ? p.x.extent(1) : slice.rows;
+  const DType dtype = slice.value->dtype();
+  const Tensor w =
+      dtype == DType::f8_e4m3
+          ? widen_blocks(c, *slice.value, *slice.scales, first, rows)
+          : stemma::slice(c, dtype == p.x.dtype() ? *slice.value : to_f32(c, *slice.value), 0,
+                          first, first + rows);
+  return slice.transposed ? w : transpose(c, w, 0, 1);
 }
 
 void define(Ctx& c, Linear& p) {
   std::vector<Tensor> parts;
-  each_slice(p, [&](const Tensor& value, const Tensor& b) {
-    // What a file stores narrower takes no gradient.
-    const bool stored = value.dtype() != p.x.dtype();
-    const Tensor w = stored ? to_f32(c, value) : value;
-    const Tensor y = matmul(c, p.x, transpose(c, w, 0, 1));
-    parts.push_back(b ? add(c, y, b) : y);
+  each_slice(p, [&](const Weight::Slice& slice) {
+    const Tensor y = matmul(c, p.x, transposed_values(c, p, slice));
+    parts.push_back(slice.bias && *slice.bias ? add(c, y, *slice.bias) : y);
   });
   p.y = follow(c, parts.size() == 1 ? parts[0] : concat(c, parts, 1), p.then);
 }
@@ -116,14 +127,21 @@ void backward(Ctx& c, const Linear& p, std::span<const Tensor> d, Grads& g) {
   }
   const bool bf16 = p.weight && p.weight->layout().format == Format::bf16;
   Panels x;  // packed once for all slices
-  each_slice(p, [&](const Tensor& w, const Tensor& b) {
-    const int64_t rows = w.extent(0);
-    if (g.wants(w)) {
-      if (!x) x = pack_panels(c, matrix(p.x), t, k, {bf16 ? Format::bf16 : Format::f32});
-      gemm(c, rows, {dy, n, true}, x, kAdd, g.into(c, w).data<float>(), k);
+  each_slice(p, [&](const Weight::Slice& slice) {
+    const int64_t rows = slice.rows;
+    if (g.wants(*slice.value)) {
+      const Format format = bf16 ? Format::bf16 : Format::f32;
+      float* dw = g.into(c, *slice.value).data<float>();
+      if (slice.transposed) {
+        gemm(c, k, rows, t, matrix(p.x, true), {dy, n}, kAdd, dw + slice.first * rows, rows,
+             format);
+      } else {
+        if (!x) x = pack_panels(c, matrix(p.x), t, k, {format});
+        gemm(c, rows, {dy, n, true}, x, kAdd, dw + slice.first * k, k);
+      }
     }
-    if (b && g.wants(b)) {
-      float* db = g.into(c, b).data<float>();
+    if (slice.bias && *slice.bias && g.wants(*slice.bias)) {
+      float* db = g.into(c, *slice.bias).data<float>();
       const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
       c.team->run_range(rows, grain, [&](int64_t begin, int64_t end) {
         STEMMA_AT_LEVEL(add_rows)(dy + begin, t, n, end - begin, db + begin);
@@ -154,6 +172,26 @@ OpCase of_weight(std::string name, LinearThen then) {
           .smallest = 1};
 }
 
+// Some rows of a value, as they are or as columns.
+OpCase of_rows(std::string name, bool transposed) {
+  return {.name = std::move(name),
+          .inputs =
+              [transposed](int64_t rows, int64_t n) {
+                const OpInput value = OpInput::real({2 * n + 3, transposed ? n + 1 : n});
+                return Sizes{small(OpInput::batch({rows, n})), small(value)};
+              },
+          .run = [transposed](Ctx& c, const Tensors& in) -> Tensors {
+            const auto w = taped_weight(c, in[0].extent(1),
+                                        {.name = "rows",
+                                         .rows = in[0].extent(1) + (transposed ? 1 : 0),
+                                         .value = &in[1],
+                                         .first = 2,
+                                         .transposed = transposed});
+            return {linear(c, in[0], *w)};
+          },
+          .smallest = 1};
+}
+
 std::vector<OpCase> cases() {
   return {
       {.name = "bias",
@@ -173,6 +211,8 @@ std::vector<OpCase> cases() {
            },
        .run = [](Ctx& c, const Tensors& in) -> Tensors { return {linear(c, in[0], in[1])}; }},
       of_weight("slices", {}),
+      of_rows("rows", false),
+      of_rows("transposed", true),
       of_weight("then_gelu", {.activation = Activation::gelu}),
       of_weight("then_gated", {.activation = Activation::silu, .gated = true}),
   };

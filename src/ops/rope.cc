@@ -211,6 +211,10 @@ void check_scaling(const RopeYarn& s) {
         s.beta_slow, ": all must be positive");
 }
 
+double yarn_scale(const RopeYarn& s, double m) {
+  return s.factor <= 1 ? 1.0 : 0.1 * m * std::log(s.factor) + 1.0;
+}
+
 }  // namespace
 
 PoolVector<float> rope_frequencies(const Rope& rope, std::pmr::memory_resource* memory) {
@@ -229,11 +233,15 @@ double rope_attention_factor(const Rope& rope) {
   const auto* s = std::get_if<RopeYarn>(&rope.scaling);
   if (!s) return 1;
   if (s->attention_factor) return *s->attention_factor;
-  const auto scale = [&](double m) {
-    return s->factor <= 1 ? 1.0 : 0.1 * m * std::log(s->factor) + 1.0;
-  };
-  if (s->mscale != 0 && s->mscale_all_dim != 0) return scale(s->mscale) / scale(s->mscale_all_dim);
-  return scale(1);
+  if (s->mscale != 0 && s->mscale_all_dim != 0)
+    return yarn_scale(*s, s->mscale) / yarn_scale(*s, s->mscale_all_dim);
+  return yarn_scale(*s, 1);
+}
+
+double rope_score_factor(const Rope& rope) {
+  const auto* s = std::get_if<RopeYarn>(&rope.scaling);
+  if (!s || s->mscale_all_dim == 0) return 1;
+  return yarn_scale(*s, s->mscale_all_dim) * yarn_scale(*s, s->mscale_all_dim);
 }
 
 RopeTables rope_tables(Ctx& c, const Rope& rope, const Ints& positions) {

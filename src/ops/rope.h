@@ -87,6 +87,8 @@ PoolVector<float> rope_frequencies(
     const Rope& rope, std::pmr::memory_resource* memory = std::pmr::new_delete_resource());
 // What cos and sin are multiplied by: 1 but for YaRN.
 double rope_attention_factor(const Rope& rope);
+// What DeepSeek multiplies scores by beside: 1 but for YaRN with mscale_all_dim.
+double rope_score_factor(const Rope& rope);
 
 struct RopeTables {
   Tensor cos, sin;  // [T, width/2]

@@ -21,7 +21,11 @@ Weight::Weight(int64_t width, std::vector<Slice> slices)
     : width_(width), slices_(std::move(slices)) {
   check(!slices_.empty() && slices_.size() <= kMostSlices && width_ >= 0, "[weight] has ",
         slices_.size(), " slices of width ", width_, "; it needs 1 to ", kMostSlices);
-  for (const Slice& slice : slices_) rows_ += slice.rows;
+  for (const Slice& slice : slices_) {
+    check(!slice.transposed || slices_.size() == 1, "[weight] slice ", slice.name,
+          " is stored transposed and not alone");
+    rows_ += slice.rows;
+  }
 }
 
 Shape Weight::slice_rows() const {
@@ -37,7 +41,8 @@ bool Weight::needed(const Tape& tape) const {
 }
 
 void Weight::set_layout(const Layout& layout) {
-  layout_ = layout;
+  layout_ = in_f32_ ? Layout() : layout;
+  if (slices_.front().transposed && quantised(layout_)) layout_ = {Format::bf16};
   drop();
 }
 
@@ -50,20 +55,34 @@ int64_t Weight::packed_bytes() const {
          Pool::footprint(panels_bytes(transposed_layout(), rows_, width_));
 }
 
+// A slice's rows of its value, dense ones, in a dtype that packing reads.
+Tensor Weight::dense(Ctx& c, const Slice& slice) const {
+  const int64_t rows = stored_rows(slice), width = stored_width(slice);
+  const Tensor& value = *slice.value;
+  check(value && value.rank() == 2 && value.extent(1) == width &&
+            value.extent(0) >= slice.first + rows,
+        "[weight] slice ", slice.name, " is [", rows, ", ", width, "] from row ", slice.first,
+        " on, its value ", value ? value.shape().to_string() : "has no memory");
+  if (value.dtype() == DType::f8_e4m3) {
+    check(slice.scales, "[weight] slice ", slice.name, " is stored as F8 without scales");
+    return widen_blocks(c, value, *slice.scales, slice.first, rows);
+  }
+  const Tensor part = value.view({rows, width}, value.strides(), slice.first * value.strides()[0]);
+  return rows::apart(part) ? part : contiguous(c, part);
+}
+
 // Panels of W^T, whose columns are W's stored rows, or of W.
 Panels Weight::pack(Ctx& c, bool transposed) const {
   Ctx quiet = c;
   quiet.tape = nullptr;
   std::array<Piece, kMostSlices> pieces;
-  std::array<Tensor, kMostSlices> dense;
+  std::array<Tensor, kMostSlices> dense_slices;
   for (size_t i = 0; i < slices_.size(); ++i) {
     const Slice& slice = slices_[i];
-    check(*slice.value && slice.value->shape() == Shape{slice.rows, width_}, "[weight] slice ",
-          slice.name, " is [", slice.rows, ", ", width_, "], its value ",
-          *slice.value ? slice.value->shape().to_string() : "has no memory");
-    const Tensor& w = dense[i] =
-        rows::apart(*slice.value) ? *slice.value : contiguous(quiet, *slice.value);
-    pieces[i] = {{w.bytes(), w.strides()[0], transposed, w.dtype()}, slice.rows};
+    const Tensor& w = dense_slices[i] = dense(quiet, slice);
+    // Stored rows of W are the columns of W^T.
+    pieces[i] = {{w.bytes(), w.strides()[0], transposed != slice.transposed, w.dtype()},
+                 stored_rows(slice)};
   }
   const auto all = std::span(pieces).first(slices_.size());
   Panels packed = transposed ? pack_panels(c, all, width_, rows_, layout_)

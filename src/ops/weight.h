@@ -1,8 +1,8 @@
 // Weight: the right operand of linear(), y = x W^T + b, in the forms the matrix product reads.
 // W [N,K] is made of named row slices (q | k | v), so that one product serves several projections.
-// A slice is a matrix [n,K] and maybe a bias [n] that somebody else owns; gradients, freezing,
-// names and files address slices, and know nothing of the whole. Nothing above linear() knows of
-// formats and packings.
+// A slice is a matrix [n,K], or some rows of one, and maybe a bias [n], that somebody else owns;
+// gradients, freezing, names and files address slices, and know nothing of the whole. Nothing above
+// linear() knows of formats and packings.
 // A packing is made when first asked for and kept; what it was made from is then given back where
 // it is a mapped file's. refresh() makes all packings that exist agree with the slices again.
 // Errors: slices that do not fit.
@@ -15,6 +15,7 @@
 
 #include "autograd/tape.h"
 #include "gemm/gemm.h"
+#include "tensor/blocks.h"
 
 namespace stemma {
 
@@ -25,8 +26,12 @@ class Weight {
   struct Slice {
     std::string name;
     int64_t rows;
-    const Tensor* value;           // f32, or bf16 or f16 as a file stores it
-    const Tensor* bias = nullptr;  // f32; null or undefined: none
+    const Tensor* value;                  // f32, or as a file stores it
+    const Tensor* bias = nullptr;         // f32; null or undefined: none
+    const BlockScales* scales = nullptr;  // of a value stored as F8
+    int64_t first = 0;                    // row of the value where the slice begins
+    // The value holds W^T: its rows [first, first + K) are the slice. Such a slice is alone.
+    bool transposed = false;
   };
 
   Weight(int64_t width, std::vector<Slice> slices);
@@ -37,6 +42,9 @@ class Weight {
   int64_t width() const { return width_; }  // K
   const std::vector<Slice>& slices() const { return slices_; }
   Shape slice_rows() const;
+  // How many rows of its value a slice takes, and the value's width.
+  int64_t stored_rows(const Slice& slice) const { return slice.transposed ? width_ : slice.rows; }
+  int64_t stored_width(const Slice& slice) const { return slice.transposed ? slice.rows : width_; }
   // fn(the value or bias of a slice), for all: what may take gradients.
   template <class F>
   void each_leaf(F fn) const {
@@ -47,8 +55,10 @@ class Weight {
   }
   bool needed(const Tape& tape) const;  // whether some leaf wants a gradient
 
-  // How the product stores and computes; f32 at first. Packings are forgotten.
+  // How the product stores and computes; f32 at first. Packings are forgotten. A transposed slice
+  // cannot be quantised along its rows, and gets bf16 instead; what is kept in f32 stays so.
   void set_layout(const Layout& layout);
+  void keep_in_f32() { in_f32_ = true; }
   const Layout& layout() const { return layout_; }
 
   // For y: panels of W^T, and the biases of all slices in one row, undefined where there is none.
@@ -68,6 +78,7 @@ class Weight {
 
  private:
   Layout transposed_layout() const;
+  Tensor dense(Ctx& c, const Slice& slice) const;
   Panels pack(Ctx& c, bool transposed) const;
   const Forward& kept_forward(Ctx& c) const;
   Tensor joint_bias(Ctx& c) const;
@@ -75,6 +86,7 @@ class Weight {
   int64_t width_, rows_ = 0;
   std::vector<Slice> slices_;
   Layout layout_;
+  bool in_f32_ = false;
   mutable std::mutex mutex_;
   mutable Forward forward_;
   mutable Panels transposed_;

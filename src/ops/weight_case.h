@@ -32,4 +32,20 @@ inline std::shared_ptr<const Weight> taped_weight(
   return {kept, kept->weight.get()};
 }
 
+// Of one slice, whose value is a loose tensor.
+inline std::shared_ptr<const Weight> taped_weight(Ctx& c, int64_t width, Weight::Slice slice) {
+  struct Kept {
+    Tensor value;
+    std::unique_ptr<Weight> weight;
+  };
+  const auto kept = std::make_shared<Kept>();
+  kept->value = *slice.value;
+  slice.value = &kept->value;
+  kept->weight = std::make_unique<Weight>(width, std::vector{std::move(slice)});
+  if (c.tape)
+    c.tape->record("keep", std::span<const Tensor>(),
+                   [kept](Ctx&, std::span<const Tensor>, Grads&) {});
+  return {kept, kept->weight.get()};
+}
+
 }  // namespace stemma

@@ -9,6 +9,7 @@
 namespace stemma {
 
 class AdapterRows;
+class ExpertLoads;
 class Recorder;
 class Tape;
 
@@ -27,6 +28,8 @@ struct Ctx {
   bool rematerialise = false;
   // What adapters add to the rows of a projection; null: nothing. Set by a model for its blocks.
   const AdapterRows* adapters = nullptr;
+  // Counts the rows of each expert (nn/experts.h); null: nobody does.
+  ExpertLoads* loads = nullptr;
   Numerics num = {};
   Recorder* rec = nullptr;  // told of every op that runs; null: nobody listens
 };

@@ -58,7 +58,7 @@ Measured measure(Ctx& c, const ModelSpec& spec, Format format, int64_t tokens, i
     Tape tape(own.pool);
     own.tape = &tape;
     model.params().watch(tape);
-    const LossSum loss = language_loss(own, model, model.forward(own, batch), labels);
+    const LossSum loss = training_loss(own, model, batch, model.forward(own, batch), labels);
     own.tape = nullptr;
     measured.kept = static_cast<double>(pool.bytes_in_use()) - before;
     tape.backward(own, loss.sum);

@@ -62,7 +62,7 @@ class ClassLoss {
   void add_head(const LmHeadLayer& lm) {
     Ints labels = ints_of(label("labels"));
     if (lm.spec.predicts == Predicts::next) labels = next_labels(batch_.main, labels);
-    const LossSum loss = language_loss(c_, model_, hidden_, labels);
+    const LossSum loss = training_loss(c_, model_, batch_, hidden_, labels);
     check(loss.count > 0, "[loss] no label is counted");
     include(mul(c_, loss.sum, 1.0 / static_cast<double>(loss.count)));
   }
@@ -157,6 +157,23 @@ LossSum language_loss(Ctx& c, const Model& model, const Tensor& hidden, const In
   const auto tensor = [&](const auto& ints) { return Tensor::from<int32_t>(c, ints, {count}); };
   const Tensor x = rows.size() == labels.size() ? hidden : gather(c, hidden, tensor(rows));
   return {sum_all(c, head->loss(c, x, tensor(right))), count};
+}
+
+LossSum training_loss(Ctx& c, const Model& model, const Batch& batch, const Tensor& hidden,
+                      const Ints& labels) {
+  LossSum loss = language_loss(c, model, hidden, labels);
+  const auto& modules = model.spec().multi_token;
+  if (!modules || loss.count == 0) return loss;
+  const double share = modules->share / static_cast<double>(modules->modules.size());
+  size_t ahead = 0;
+  for (const MultiTokenLayer::Further& further : model.further(c, batch, hidden)) {
+    ++ahead;
+    Ints later;
+    for (int32_t row : further.rows) later.push_back(labels[static_cast<size_t>(row) + ahead]);
+    const LossSum more = language_loss(c, model, further.hidden, later);
+    if (more.count > 0) loss.sum = add(c, loss.sum, mul(c, more.sum, share));
+  }
+  return loss;
 }
 
 Ints next_labels(const Stream& stream, const Ints& labels) {

@@ -24,6 +24,12 @@ struct LossSum {
 // rows meet the vocabulary.
 LossSum language_loss(Ctx& c, const Model& model, const Tensor& hidden, const Ints& labels);
 
+// language_loss() and, where the model has modules for further tokens, their share of theirs: the
+// sum over modules of each row's loss at the label of the token that it predicts, divided by their
+// number. What training minimises; the count is the main head's.
+LossSum training_loss(Ctx& c, const Model& model, const Batch& batch, const Tensor& hidden,
+                      const Ints& labels);
+
 // What each row of a causal model has to predict, given the label of each token [T]: the label of
 // the row after it in the same sequence, -100 at the end.
 Ints next_labels(const Stream& stream, const Ints& labels);

@@ -2,24 +2,28 @@
 
 #include <cmath>
 
+#include "nn/experts.h"
+
 namespace stemma {
 
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
-                      double lr) {
+                      double lr, double expert_balance) {
   StepResult result;
   for (const TrainPart& part : parts)
     for (int32_t label : part.labels) result.counted += label >= 0;
   check(result.counted > 0, "[train] none of the step's tokens has a label");
   const double share = 1.0 / static_cast<double>(result.counted);
 
+  ExpertLoads loads;
   optimizer.params().zero_grads();
   for (const TrainPart& part : parts) {
     Tape tape(c.pool);
     Ctx recording = c;
     recording.tape = &tape;
+    if (expert_balance > 0) recording.loads = &loads;
     optimizer.params().watch(tape);
     const Tensor hidden = model.forward(recording, part.batch);
-    const LossSum loss = language_loss(recording, model, hidden, part.labels);
+    const LossSum loss = training_loss(recording, model, part.batch, hidden, part.labels);
     if (loss.count == 0) continue;
     result.loss += loss.sum.item() * share;
     tape.backward(c, loss.sum, Tensor::scalar(c, share));
@@ -33,6 +37,7 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
          ": lower optimizer.lr, lengthen schedule.warmup, or set optimizer.max_grad_norm");
   }
   optimizer.step(c, lr, result.grad_norm);
+  loads.balance(expert_balance);
   return result;
 }
 

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import pathlib
 import shutil
+import tempfile
 import zlib
 from typing import Callable, Optional
 
@@ -21,8 +22,10 @@ import transformers
 from safetensors.numpy import save_file
 
 import adapter
+import fp8
 import generation
 import training
+from experts import unstacked
 from precision import DoubleEverywhere, double_inputs, double_model, gradient_errors, relative
 
 MAX_BYTES = 500_000
@@ -69,6 +72,9 @@ def randomise(model, seed, std):
             noise = torch.randn(p.shape, generator=rng)
             is_norm = p.dim() == 1 and "norm" in name.lower() and name.endswith("weight")
             p.copy_(1 + 0.3 * noise if is_norm else std * noise)
+        for name, b in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                b.copy_(0.2 * torch.randn(b.shape, generator=rng))
 
 
 def load_model(directory, architecture=None):
@@ -78,7 +84,11 @@ def load_model(directory, architecture=None):
     if architecture is None:
         architecture = json.loads((directory / "config.json").read_text())["architectures"][0]
     cls = getattr(transformers, architecture)
-    return cls.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+    with tempfile.TemporaryDirectory() as folder:
+        directory = fp8.widened(directory, pathlib.Path(folder) / "model")
+        model = cls.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    model.config._experts_implementation = "eager"
+    return model.eval()
 
 
 def stored_names(directory):
@@ -131,7 +141,8 @@ def run_model(model, inputs, wanted, grads):
         return outputs, {}
     output.loss.backward()
     named = model.named_parameters(remove_duplicate=False)
-    return outputs, {name: p.grad.numpy().copy() for name, p in named if p.grad is not None}
+    gradients = {name: p.grad.numpy().copy() for name, p in named if p.grad is not None}
+    return outputs, unstacked(gradients)
 
 
 def real_positions(name, array, mask):
@@ -199,6 +210,7 @@ def write_case(case, root):
     cls = getattr(transformers, case.architecture)
     config = cls.config_class(**case.config)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     model = cls(config).eval()
     randomise(model, case.seed, case.std)
     if case.generate:

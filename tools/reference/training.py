@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from experts import unstacked
 from precision import DoubleEverywhere, double_model, relative
 
 
@@ -104,8 +105,8 @@ def write(folder, model, spec, rng, names):
         exact_losses, exact_norms = run(exact_model, spec, batches, lrs)
     losses, norms = run(model, spec, batches, lrs)
 
-    final = {f"final.{name}": t.numpy() for name, t in model.state_dict().items() if name in names}
-    exact_state = exact_model.state_dict()
+    state, exact_state = (unstacked(m.state_dict()) for m in (model, exact_model))
+    final = {f"final.{name}": t.numpy() for name, t in state.items() if name in names}
     errors = {
         "losses": max(abs(a - b) / b for a, b in zip(losses, exact_losses)),
         "grad_norms": max(abs(a - b) / b for a, b in zip(norms, exact_norms)),

@@ -82,3 +82,32 @@ def old_bert(directory):
     edit_config(directory, edit)
     names = {old(name): name for name in ours}
     return lambda name: names.get(name, name)
+
+
+def old_mamba(directory):
+    """A Mamba as converted from the original repository: `embedding` in the singular, and keys that
+    nothing reads."""
+    file = directory / "model.safetensors"
+    ours = load_file(file)
+
+    def old(name):
+        return name.replace("embeddings.", "embedding.")
+
+    save_file({old(name): t for name, t in ours.items()}, file, metadata={"format": "pt"})
+
+    def edit(config):
+        config["torch_dtype"] = config.pop("dtype")
+        config.update(
+            d_model=config["hidden_size"],
+            d_inner=config["hidden_size"] * config["expand"],
+            intermediate_size=config["hidden_size"] * config["expand"],
+            n_layer=config["num_hidden_layers"],
+            ssm_cfg={},
+            rms_norm=True,
+            fused_add_norm=True,
+            transformers_version="4.39.0.dev0",
+        )
+
+    edit_config(directory, edit)
+    names = {old(name): name for name in ours}
+    return lambda name: names.get(name, name)

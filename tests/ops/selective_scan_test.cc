@@ -76,15 +76,16 @@ struct RecurrentOps : testing::Test {
 
 TEST_F(RecurrentOps, AnyCutOfAScanIsTheWhole) {
   for (const bool by_channel : {true, false}) {
-    const int64_t heads = by_channel ? 21 : 4, width = by_channel ? 1 : 6, n = 19;
-    const int64_t groups = by_channel ? 1 : 2;
-    const Tensor x = drawn(1, {kTokens, heads * width}), dt = drawn(2, {kTokens, heads}, 0.01, 1);
-    const Tensor a_log = drawn(3, {heads, by_channel ? n : 1});
+    const int64_t width = 24, n = 19, heads = by_channel ? 1 : 4, groups = by_channel ? 1 : 2;
+    const int64_t steps = by_channel ? width : heads;
+    const Tensor x = drawn(1, {kTokens, width}), dt = drawn(2, {kTokens, steps}, 0.01, 1);
+    const Tensor a_log = drawn(3, by_channel ? Shape{width, n} : Shape{heads});
     const Tensor b = drawn(4, {kTokens, groups * n}), out = drawn(5, {kTokens, groups * n});
-    const Tensor d = drawn(6, {heads});
+    const Tensor d = drawn(6, {steps});
     expect_any_cut_is_the_whole([&](const Ints& begins, const Ints& start, Carried* carried) {
       auto of = [&](const Tensor& all) { return rows(all, begins, start); };
-      return selective_scan(c, {of(x), of(dt), a_log, of(b), of(out), d, groups}, start, carried);
+      return selective_scan(c, {of(x), of(dt), a_log, of(b), of(out), d, heads, groups}, start,
+                            carried);
     });
   }
 }

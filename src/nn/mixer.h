@@ -11,10 +11,12 @@
 #include <variant>
 
 #include "nn/attention.h"
+#include "nn/selective.h"
+#include "nn/ssd.h"
 
 namespace stemma {
 
-using MixerLayer = std::variant<AttentionLayer>;
+using MixerLayer = std::variant<AttentionLayer, SelectiveLayer, SsdLayer>;
 
 inline MixerLayer declare(const Place& place, const Mixer& spec) {
   return std::visit([&](const auto& s) -> MixerLayer { return declare(place, s); }, spec);

@@ -4,23 +4,23 @@
 // gradients flow through them.
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "tensor/tensor.h"
 
 namespace stemma {
 
 struct Carried {
-  std::vector<Tensor> in;   // [S]; undefined where a sequence begins: zeros
-  std::vector<Tensor> out;  // [S]; set by the op
+  PoolVector<Tensor> in;   // [S]; undefined where a sequence begins: zeros
+  PoolVector<Tensor> out;  // [S]; set by the op
 };
 
 // [S, ...one] of tensors [...one], zeros where one is undefined.
-Tensor pack(Ctx& c, const std::vector<Tensor>& each, const Shape& one, DType dtype);
+Tensor pack(Ctx& c, std::span<const Tensor> each, const Shape& one, DType dtype);
 // The S views of [S, ...].
-std::vector<Tensor> unpack(Ctx& c, const Tensor& packed);
+PoolVector<Tensor> unpack(Ctx& c, const Tensor& packed);
 // Errors: `each` is not one tensor of shape `one`, or none, for every sequence.
-void check_carried(const char* op, const std::vector<Tensor>& each, const Ints& start,
+void check_carried(const char* op, std::span<const Tensor> each, size_t sequences,
                    const Shape& one);
 
 }  // namespace stemma

@@ -91,11 +91,11 @@ using Taps = std::array<const float*, kMostTaps>;
 
 struct Conv {
   Tensor x, w, b, past;  // past [S,K-1,C]: the tails, where they are packed
-  Ints start;
+  PoolVector<int32_t> start;
   Activation act;
   bool carries = false;
-  std::vector<Tensor> in = {}, out = {};  // the tails, one by one
-  Tensor y = {}, last = {};               // last [S,K-1,C], where `past` is
+  PoolVector<Tensor> in = {}, out = {};  // the tails, one by one
+  Tensor y = {}, last = {};              // last [S,K-1,C], where `past` is
 
   int64_t taps() const { return w.extent(1); }
   int64_t channels() const { return w.extent(0); }
@@ -160,7 +160,7 @@ class Inputs {
 
 // fn(sequence, its token) for the rows [begin, end) of the batch.
 template <class F>
-void each_token(const Ints& start, int64_t begin, int64_t end, F fn) {
+void each_token(const PoolVector<int32_t>& start, int64_t begin, int64_t end, F fn) {
   size_t s = 0;
   for (int64_t row = begin; row < end; ++row) {
     while (start[s + 1] <= row) ++s;
@@ -309,10 +309,16 @@ Tensor causal_conv(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b, co
   rows::check_width("causal_conv", "b", x, b);
   check(start.size() > 1 && start.back() == x.extent(0), "[causal_conv] the sequences have ",
         start.empty() ? 0 : start.back(), " tokens, x has ", x.extent(0));
-  Conv p{.x = x, .w = w, .b = b, .past = {}, .start = start, .act = act};
+  Conv p{.x = x,
+         .w = w,
+         .b = b,
+         .past = {},
+         .start = {start.begin(), start.end(), c.pool},
+         .act = act};
   if (tails) {
-    check_carried("causal_conv", tails->in, start, p.tail());
+    check_carried("causal_conv", tails->in, start.size() - 1, p.tail());
     p.carries = true;
+    p.out = PoolVector<Tensor>(c.pool);
     if (c.tape)
       p.past = pack(c, tails->in, p.tail(), x.dtype());
     else

@@ -239,10 +239,10 @@ STEMMA_LEVELS(scan_tile_backward);
 struct Scan {
   Tensor x, dt, a_log, b, c, d, past;  // past [S,H,N,P]: the states, where they are packed
   int64_t heads, groups;
-  Ints start;
+  PoolVector<int32_t> start;
   bool carries = false;
-  std::vector<Tensor> in = {}, out = {};  // the states, one by one
-  Tensor y = {}, last = {};               // last [S,H,N,P], where `past` is
+  PoolVector<Tensor> in = {}, out = {};  // the states, one by one
+  Tensor y = {}, last = {};              // last [S,H,N,P], where `past` is
 
   bool each() const { return a_log.rank() == 2; }
   int64_t width() const { return x.extent(1); }
@@ -291,7 +291,7 @@ void define(Ctx& c, Scan& p) {
   }
   p.y = concat(c, ys, 0);
   if (p.past) p.last = pack(c, states, p.state(), p.x.dtype());
-  if (p.carries && !p.past) p.out = states;
+  if (p.carries && !p.past) p.out.assign(states.begin(), states.end());
 }
 
 // How the channels are cut into tiles, each within a head.
@@ -642,10 +642,11 @@ Tensor selective_scan(Ctx& c, const ScanInputs& in, const Ints& start, Carried* 
          .past = {},
          .heads = in.heads,
          .groups = in.groups,
-         .start = start};
+         .start = {start.begin(), start.end(), c.pool}};
   if (states) {
-    check_carried("selective_scan", states->in, start, p.state());
+    check_carried("selective_scan", states->in, start.size() - 1, p.state());
     p.carries = true;
+    p.out = PoolVector<Tensor>(c.pool);
     if (c.tape)
       p.past = pack(c, states->in, p.state(), in.x.dtype());
     else

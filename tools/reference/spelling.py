@@ -85,15 +85,8 @@ def old_bert(directory):
 
 
 def old_mamba(directory):
-    """A Mamba as converted from the original repository: `embedding` in the singular, and keys that
-    nothing reads."""
-    file = directory / "model.safetensors"
-    ours = load_file(file)
-
-    def old(name):
-        return name.replace("embeddings.", "embedding.")
-
-    save_file({old(name): t for name, t in ours.items()}, file, metadata={"format": "pt"})
+    """The config.json of a Mamba as it was first converted: keys of the original repository beside
+    transformers' own, which nothing reads."""
 
     def edit(config):
         config["torch_dtype"] = config.pop("dtype")
@@ -109,5 +102,3 @@ def old_mamba(directory):
         )
 
     edit_config(directory, edit)
-    names = {old(name): name for name in ours}
-    return lambda name: names.get(name, name)

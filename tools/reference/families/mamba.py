@@ -107,7 +107,7 @@ CASES = [
     ),
     Case(
         "mamba",
-        "old_embedding_name",
+        "old_config",
         "MambaForCausalLM",
         BASE,
         inputs=causal([8, 12]),
@@ -115,7 +115,7 @@ CASES = [
         grads=True,
         std=0.3,
         respell=spelling.old_mamba,
-        about="backbone.embedding.weight, and intermediate_size, d_model and other keys of early files",
+        about="intermediate_size, d_model, ssm_cfg and other keys of early files",
     ),
     Case(
         "mamba",

@@ -24,14 +24,16 @@ struct Subject {
 };
 using SubjectPtr = std::shared_ptr<Subject>;
 
-// Uniform values with the spread of the parameter's own start, which are cheaper than normal ones.
+// Uniform values with the spread of the parameter's own start, which are cheaper than normal ones;
+// where that is no normal one, its first number.
 void fill_random(Ctx& c, ParamStore& params) {
   constexpr int64_t kGrain = 1 << 16;
   for (Parameter& p : params.all()) {
     p.value = Tensor::empty(c, p.shape);
     float* to = p.value.data<float>();
-    const auto reach = static_cast<float>(p.init.std * 1.7320508);
-    const auto centre = static_cast<float>(p.init.value);
+    const bool is_normal = p.init.kind == Init::Kind::normal;
+    const auto reach = is_normal ? static_cast<float>(p.init.a * 1.7320508) : 0;
+    const float centre = is_normal ? 0 : p.init.draw(RngKey(1), 0);
     c.team->run_range(p.shape.elements(), kGrain, [&](int64_t begin, int64_t end) {
       uint64_t state = static_cast<uint64_t>(p.offset + begin) * 0x9E3779B97F4A7C15u + 1;
       for (int64_t i = begin; i < end; ++i) {

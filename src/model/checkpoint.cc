@@ -150,6 +150,12 @@ Tensor stored_f32(Ctx& c, const StoredTensor& stored) {
   return t;
 }
 
+Tensor widened(Ctx& c, const Tensor& stored) {
+  const Tensor t = Tensor::empty(c, stored.shape());
+  to_f32(stored.bytes(), stored.dtype(), t.elements(), t.data<float>());
+  return t;
+}
+
 DType stored_mostly(const TensorFiles& files) {
   std::map<DType, size_t> bytes;
   for (const StoredTensor& tensor : files.tensors()) bytes[tensor.dtype] += tensor.bytes.size();
@@ -326,6 +332,7 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
       p.scales.values = stored_tensor(c, scales_of(*files, *it->second.tensor), files);
       check_scales(p.scales, p.shape[0], p.shape[1], it->second.tensor->name);
     }
+    if (p.widened && p.value.dtype() != DType::f32) p.value = widened(c, p.value);
   }
   // Known tensors that this model has no place for: unused heads and a pooler are let be.
   for (const auto& [name, held] : stored)

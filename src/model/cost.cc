@@ -21,6 +21,14 @@ double mixing_flops(const Attention& attention, double n) {
   return 4.0 * attention.heads * attention.head_size * pairs(attention, n);
 }
 
+// A scan keeps, adds and reads each number of its state.
+double mixing_flops(const Selective& mixer, double n) {
+  return 6.0 * mixer.inner * mixer.state * n;
+}
+double mixing_flops(const Ssd& mixer, double n) {
+  return 6.0 * mixer.heads * mixer.head_size * mixer.state * n;
+}
+
 double mixing_flops(const LatentAttention& attention, double n) {
   const double key = attention.head_size + attention.position.width;
   return 2 * attention.heads * (key + attention.value_size) *

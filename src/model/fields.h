@@ -26,6 +26,8 @@ STEMMA_SPEC_NAME(RelativeBuckets, "relative_buckets");
 STEMMA_SPEC_NAME(LearnedPositions, "learned");
 STEMMA_SPEC_NAME(Attention, "attention");
 STEMMA_SPEC_NAME(LatentAttention, "latent_attention");
+STEMMA_SPEC_NAME(Selective, "selective");
+STEMMA_SPEC_NAME(Ssd, "ssd");
 STEMMA_SPEC_NAME(Mlp, "mlp");
 STEMMA_SPEC_NAME(Glu, "glu");
 STEMMA_SPEC_NAME(Experts, "experts");

@@ -12,10 +12,12 @@
 
 #include "nn/attention.h"
 #include "nn/latent_attention.h"
+#include "nn/selective.h"
+#include "nn/ssd.h"
 
 namespace stemma {
 
-using MixerLayer = std::variant<AttentionLayer, LatentAttentionLayer>;
+using MixerLayer = std::variant<AttentionLayer, LatentAttentionLayer, SelectiveLayer, SsdLayer>;
 
 inline MixerLayer declare(const Place& place, const Mixer& spec) {
   return std::visit([&](const auto& s) -> MixerLayer { return declare(place, s); }, spec);

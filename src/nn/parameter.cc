@@ -1,5 +1,7 @@
 #include "nn/parameter.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "autograd/tape.h"
@@ -9,9 +11,22 @@ namespace stemma {
 
 float Init::draw(const RngKey& key, int64_t i) const {
   const auto at = static_cast<uint64_t>(i);
-  if (std > 0) return static_cast<float>(std * key.normal(at));
-  if (bound > 0) return static_cast<float>(bound * (2 * key.uniform(at) - 1));
-  return static_cast<float>(value);
+  switch (kind) {
+    case Kind::constant:
+      break;
+    case Kind::normal:
+      return static_cast<float>(a * key.normal(at));
+    case Kind::uniform:
+      return static_cast<float>(a * (2 * key.uniform(at) - 1));
+    case Kind::log_counts:
+      return static_cast<float>(std::log(1 + static_cast<double>(i % static_cast<int64_t>(a))));
+    case Kind::time_steps: {
+      const double step =
+          std::max(c, std::exp(std::lerp(std::log(a), std::log(b), key.uniform(at))));
+      return static_cast<float>(step + std::log(-std::expm1(-step)));
+    }
+  }
+  return static_cast<float>(a);
 }
 
 Parameter& ParamStore::declare(std::string name, Shape shape, Init init, Role role) {

@@ -12,18 +12,28 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "nn/spec.h"
 #include "ops/weight.h"
 #include "tensor/tensor.h"
 
 namespace stemma {
 
-// How a parameter starts when there is no checkpoint: normal(0, std), uniform in [-bound, bound),
-// or a constant.
+// How a parameter starts when there is no checkpoint.
 struct Init {
-  double std = 0, bound = 0, value = 0;
-  static Init normal(double std) { return {std, 0, 0}; }
-  static Init uniform(double bound) { return {0, bound, 0}; }
-  static Init constant(double value) { return {0, 0, value}; }
+  enum class Kind : uint8_t {
+    constant,    // a
+    normal,      // standard deviation a
+    uniform,     // in [-a, a)
+    log_counts,  // log(1 + i), i counting up to a numbers and then from 0 again
+    time_steps,  // the inverse of softplus at max(c, exp of a uniform number in [log a, log b))
+  };
+  Kind kind = Kind::constant;
+  double a = 0, b = 0, c = 0;
+  static Init constant(double value) { return {Kind::constant, value}; }
+  static Init normal(double std) { return {Kind::normal, std}; }
+  static Init uniform(double bound) { return {Kind::uniform, bound}; }
+  static Init log_counts(int64_t most) { return {Kind::log_counts, static_cast<double>(most)}; }
+  static Init time_steps(const FirstSteps& s) { return {Kind::time_steps, s.low, s.high, s.least}; }
   // The i-th element, under the parameter's key.
   float draw(const RngKey& key, int64_t i) const;
 };
@@ -39,6 +49,8 @@ struct Parameter {
   Shape shape;
   Init init;
   Role role = Role::trained;
+  bool widened =
+      false;           // f32 whatever the file stores: read by ops that are no products or gathers
   Tensor value;        // [shape]; f32, or as the file stores it; undefined until bound or made flat
   BlockScales scales;  // of a value stored as F8
   Tensor grad;         // f32 [shape], where it is trained

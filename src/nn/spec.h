@@ -104,6 +104,73 @@ struct LatentAttention {
   }
 };
 
+// What the time steps of a state-space layer are at first: drawn uniformly by their logarithms.
+struct FirstSteps {
+  double low = 0.001, high = 0.1, least = 1e-4;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("low", s.low);
+    v("high", s.high);
+    v("least", s.least);
+  }
+};
+
+// A state-space layer whose steps, inputs and outputs the tokens choose, each channel by itself:
+//   [x; z] = in u;  x = act(conv x);  [s; B; C] = project x;  dt = softplus(step s);
+//   y = selective_scan(x, dt, B, C);  out(y silu(z)).
+// Source: Gu, Dao 2023 (Mamba).
+struct Selective {
+  int inner = 0, state = 16;  // channels, and numbers that each remembers
+  int taps = 4;               // of the convolution
+  int step_rank = 0;
+  Activation act = Activation::silu;
+  bool bias = false, conv_bias = true;  // of in and out; of the convolution
+  FirstSteps steps;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("inner", s.inner);
+    v("state", s.state);
+    v("taps", s.taps);
+    v("step_rank", s.step_rank);
+    v("act", s.act);
+    v("bias", s.bias);
+    v("conv_bias", s.conv_bias);
+    v("steps", s.steps);
+  }
+};
+
+// The same with one step and one decay a head, and B and C shared by the heads of a group:
+//   [z; x; B; C; s] = in u;  [x; B; C] = act(conv [x; B; C]);  dt = softplus(s + bias), bounded;
+//   y = selective_scan(x, dt, B, C);  out(norm(y silu(z))), the norm over groups of channels.
+// Source: Dao, Gu 2024 (Mamba-2).
+struct Ssd {
+  int heads = 0, head_size = 0, groups = 1, state = 128;
+  int taps = 4;
+  Activation act = Activation::silu;
+  bool bias = false, conv_bias = true;
+  double least_step = 0;
+  std::optional<double> most_step;
+  int norm_groups = 1;
+  double norm_eps = 1e-5;
+  FirstSteps steps;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("heads", s.heads);
+    v("head_size", s.head_size);
+    v("groups", s.groups);
+    v("state", s.state);
+    v("taps", s.taps);
+    v("act", s.act);
+    v("bias", s.bias);
+    v("conv_bias", s.conv_bias);
+    v("least_step", s.least_step);
+    v("most_step", s.most_step);
+    v("norm_groups", s.norm_groups);
+    v("norm_eps", s.norm_eps);
+    v("steps", s.steps);
+  }
+};
+
 // No feed-forward: the block is its mixer.
 struct NoFfn {
   template <class Self, class V>
@@ -151,7 +218,7 @@ struct Experts {
   }
 };
 
-using Mixer = std::variant<Attention, LatentAttention>;
+using Mixer = std::variant<Attention, LatentAttention, Selective, Ssd>;
 using Ffn = std::variant<Mlp, Glu, Experts, NoFfn>;
 
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).

@@ -13,6 +13,7 @@
 
 #include "nn/batch.h"
 #include "ops/attention/attention.h"
+#include "ops/carried.h"
 
 namespace stemma {
 
@@ -47,11 +48,8 @@ struct KvState {
   PoolVector<PoolVector<std::byte*>> open;  // [S] the pages from the one of row past[s] on
 };
 
-// One tensor a sequence.
-struct RecurrentState {
-  PoolVector<Tensor> in;   // [S]; undefined where a sequence begins
-  PoolVector<Tensor> out;  // [S]; the layer puts here what the next forward gets in
-};
+// One tensor a sequence; the layer puts into `out` what the next forward gets in.
+using RecurrentState = Carried;
 
 using LayerState = std::variant<KvState, RecurrentState>;
 

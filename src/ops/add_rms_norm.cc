@@ -1,6 +1,6 @@
 // s = x + delta; y = s / sqrt(mean(s^2) + eps) * w (Zhang, Sennrich 2019).
-// Shapes: x, delta, s, y [..., C]; w [C]. Accumulates in f32.
-// Gradient: with r = 1 / sqrt(mean(s^2) + eps), n = s r and g = dy * w,
+// Shapes: x, delta, s, y [..., C]; w [C], or [G,C], of which row i of x takes row i % G.
+// Accumulates in f32. Gradient: with r = 1 / sqrt(mean(s^2) + eps), n = s r and g = dy * w,
 //   ds = ds_out + r (g - n mean(g n)),  dx = ddelta = ds,  dw = sum over rows of dy n.
 #include "ops/norm.h"
 #include "ops/op.h"
@@ -95,8 +95,11 @@ void define(Ctx& c, RmsNorm& p) {
 
 using rows::data_or_null;
 
+// Rows of w: row r of x takes number r % groups().
+int64_t groups(const RmsNorm& p) { return p.w && p.w.rank() == 2 ? p.w.extent(0) : 1; }
+
 void forward(Ctx& c, RmsNorm& p, bool) {
-  const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+  const int64_t rows = rows::count(p.x), n = p.x.extent(-1), of_w = groups(p);
   p.sum = p.delta ? Tensor::empty(c, p.x.shape()) : p.x;
   p.out = Tensor::empty(c, p.x.shape());
   p.rstd = Tensor::empty(c, {rows});
@@ -106,8 +109,8 @@ void forward(Ctx& c, RmsNorm& p, bool) {
   const auto row = STEMMA_AT_LEVEL(rms_norm_row);
   c.team->run_range(rows, rows::grain(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      row(x + r * n, delta ? delta + r * n : nullptr, w, eps, n, sum + r * n, out + r * n,
-          rstd + r);
+      row(x + r * n, delta ? delta + r * n : nullptr, w ? w + r % of_w * n : nullptr, eps, n,
+          sum + r * n, out + r * n, rstd + r);
   });
 }
 
@@ -115,9 +118,9 @@ void backward(Ctx& c, const RmsNorm& p, std::span<const Tensor> d, Grads& g) {
   const bool wants_x = g.wants(p.x) || g.wants(p.delta), wants_w = g.wants(p.w);
   Tensor ds = d[0];
   if (d[1]) {
-    const int64_t rows = rows::count(p.x), n = p.x.extent(-1);
+    const int64_t rows = rows::count(p.x), n = p.x.extent(-1), of_w = groups(p);
     if (wants_x) ds = Tensor::empty(c, p.x.shape());
-    const rows::Partials partials(c, rows, wants_w ? n : 0);
+    const rows::Partials partials(c, rows, wants_w ? of_w * n : 0);
     const float *dsum = data_or_null(d[0]), *dout = d[1].data<float>();
     const float *sum = p.sum.data<float>(), *w = data_or_null(p.w), *rstd = p.rstd.data<float>();
     float* to = wants_x ? ds.data<float>() : nullptr;
@@ -125,10 +128,11 @@ void backward(Ctx& c, const RmsNorm& p, std::span<const Tensor> d, Grads& g) {
     c.team->run_range(rows, partials.grain(), [&](int64_t begin, int64_t end) {
       float* dw = wants_w ? partials.piece(begin) : nullptr;
       for (int64_t r = begin; r < end; ++r)
-        row(dout + r * n, sum + r * n, w, rstd[r], n, dsum ? dsum + r * n : nullptr,
-            to ? to + r * n : nullptr, dw);
+        row(dout + r * n, sum + r * n, w ? w + r % of_w * n : nullptr, rstd[r], n,
+            dsum ? dsum + r * n : nullptr, to ? to + r * n : nullptr,
+            dw ? dw + r % of_w * n : nullptr);
     });
-    if (wants_w) partials.add_to(c, 0, n, g.into(c, p.w).data<float>());
+    if (wants_w) partials.add_to(c, 0, of_w * n, g.into(c, p.w).data<float>());
   }
   if (!ds) return;
   g.add(c, p.x, ds);
@@ -163,6 +167,14 @@ std::vector<OpCase> cases() {
                },
            .run = [](Ctx& c, const Tensors& in) -> Tensors {
              return {add_rms_norm(c, in[0], {}, in[1], kEps).out};
+           }},
+          {.name = "by_group",
+           .inputs =
+               [](int64_t rows, int64_t n) {
+                 return std::vector{OpInput::batch({rows, 3, n}), OpInput::real({3, n})};
+               },
+           .run = [](Ctx& c, const Tensors& in) -> Tensors {
+             return {add_rms_norm(c, in[0], {}, in[1], kEps).out};
            }}};
 }
 
@@ -179,7 +191,12 @@ const Op<RmsNorm> kRmsNorm{{.name = "add_rms_norm",
 
 Normed add_rms_norm(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, double eps) {
   rows::check_same_shape("add_rms_norm", "delta", x, delta);
-  rows::check_width("add_rms_norm", "w", x, w);
+  if (w && w.rank() == 2)
+    check(x.rank() >= 2 && w.shape() == Shape{x.extent(-2), x.extent(-1)},
+          "[add_rms_norm] w has shape ", w.shape().to_string(), " where x has ",
+          x.shape().to_string(), "; it must be that of the last two dimensions");
+  else
+    rows::check_width("add_rms_norm", "w", x, w);
   const RmsNorm p = kRmsNorm(c, {.x = x, .delta = delta, .w = w, .eps = eps});
   return {p.sum, p.out};
 }

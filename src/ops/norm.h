@@ -15,7 +15,7 @@ struct Normed {
 // (sum - mean) / sqrt(variance + eps) * w + b, with the biased variance.
 Normed add_layer_norm(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w,
                       const Tensor& b, double eps);
-// sum / sqrt(mean(sum^2) + eps) * w.
+// sum / sqrt(mean(sum^2) + eps) * w. w may be [G,C] for x [..., G, C]: each group has its own.
 Normed add_rms_norm(Ctx& c, const Tensor& x, const Tensor& delta, const Tensor& w, double eps);
 
 }  // namespace stemma

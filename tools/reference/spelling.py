@@ -82,3 +82,23 @@ def old_bert(directory):
     edit_config(directory, edit)
     names = {old(name): name for name in ours}
     return lambda name: names.get(name, name)
+
+
+def old_mamba(directory):
+    """The config.json of a Mamba as it was first converted: keys of the original repository beside
+    transformers' own, which nothing reads."""
+
+    def edit(config):
+        config["torch_dtype"] = config.pop("dtype")
+        config.update(
+            d_model=config["hidden_size"],
+            d_inner=config["hidden_size"] * config["expand"],
+            intermediate_size=config["hidden_size"] * config["expand"],
+            n_layer=config["num_hidden_layers"],
+            ssm_cfg={},
+            rms_norm=True,
+            fused_add_norm=True,
+            transformers_version="4.39.0.dev0",
+        )
+
+    edit_config(directory, edit)

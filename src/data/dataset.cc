@@ -116,10 +116,9 @@ void Dataset::read(const Tokenizer& tokenizer, Team& team) {
   const std::optional<int32_t> before = causal && adds_bos(tokenizer) ? special_.bos : std::nullopt;
   // Masked sequences of single documents get their SEP when they are cut.
   const bool masked = spec_.objective == DataObjective::masked;
-  const std::optional<int32_t> after = causal ? special_.eos
-                                       : masked && spec_.packing == Packing::join
-                                           ? special_.sep
-                                           : std::nullopt;
+  const std::optional<int32_t> after = causal                                     ? special_.eos
+                                       : masked && spec_.packing == Packing::join ? special_.sep
+                                                                                  : std::nullopt;
   std::vector<DocumentId> round;
   std::vector<std::string> texts;
   size_t bytes = 0;
@@ -147,10 +146,10 @@ void Dataset::read(const Tokenizer& tokenizer, Team& team) {
   // Between masked documents, not behind the last one.
   if (!causal && after && !tokens_.empty()) tokens_.pop_back();
   bounds_.push_back(tokens());
-  check(after || !(causal || masked) || documents_.size() < 2 ||
-            spec_.packing == Packing::documents,
-        "[data] the tokenizer has no ", causal ? "EOS" : "SEP",
-        " token to set between documents; use packing = documents");
+  check(
+      after || !(causal || masked) || documents_.size() < 2 || spec_.packing == Packing::documents,
+      "[data] the tokenizer has no ", causal ? "EOS" : "SEP",
+      " token to set between documents; use packing = documents");
 }
 
 // A pair's source and its target lie one after the other.

@@ -1,6 +1,7 @@
-// Dataset: the data side of causal and masked language modelling, and of what a sequence to sequence
-// model learns from: corrupted spans of plain text, or pairs. Opening reads and tokenises the
-// files and cuts them into sequences; batches are then a pure function of (data, spec, position).
+// Dataset: the data side of causal and masked language modelling, and of what a sequence to
+// sequence model learns from: corrupted spans of plain text, or pairs. Opening reads and tokenises
+// the files and cuts them into sequences; batches are then a pure function of (data, spec,
+// position).
 //
 // Causal: a document is [BOS where the tokenizer adds one] text EOS. Sequences have `length` input
 // tokens, and together predict each token of a text but its first exactly once.
@@ -52,11 +53,11 @@ struct DataSpec {
 
 // Sequences back to back, without padding. T tokens, S sequences.
 struct TokenBatch {
-  std::vector<int32_t> ids;        // [T]
-  std::vector<int32_t> start;      // [S + 1], the first is 0, the last T
-  std::vector<int32_t> pos;        // [T], from 0 in each sequence
-  std::vector<int32_t> labels;     // [T], what position t has to predict (already shifted for the
-                                   // causal objective), or kNoLabel
+  std::vector<int32_t> ids;     // [T]
+  std::vector<int32_t> start;   // [S + 1], the first is 0, the last T
+  std::vector<int32_t> pos;     // [T], from 0 in each sequence
+  std::vector<int32_t> labels;  // [T], what position t has to predict (already shifted for the
+                                // causal objective), or kNoLabel
   // Where sequences have sources, those (ids and labels are then the targets').
   std::vector<int32_t> source_ids, source_start;
   std::vector<int64_t> sequences;  // [S], which sequence of the data: see describe()
@@ -101,7 +102,7 @@ class Dataset {
   std::vector<DocumentId> documents_;
   std::vector<int64_t> bounds_;  // [documents + 1]
   std::vector<int32_t> tokens_;
-  std::vector<int64_t> targets_;  // [documents] of pairs: where the target begins
+  std::vector<int64_t> targets_;    // [documents] of pairs: where the target begins
   std::vector<TokenRange> ranges_;  // of each sequence
   int64_t train_ = 0;
   uint64_t fingerprint_ = 0;

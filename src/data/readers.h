@@ -3,9 +3,9 @@
 // and *.jsonl files below it, hidden ones apart. A .jsonl file has one object a line with the
 // document under "text"; any other file is text: one document, or several where <|endoftext|>
 // stands between them (the line ends around that mark belong to it). Documents without text are
-// passed over. Pairs come from .jsonl files alone, with strings under "source" and "target", both of
-// which have text. Errors: Code::kNotFound for a path that matches nothing, Code::kUnsupported for
-// compressed and columnar files, Code::kFailed for a bad line, naming file and line.
+// passed over. Pairs come from .jsonl files alone, with strings under "source" and "target", both
+// of which have text. Errors: Code::kNotFound for a path that matches nothing, Code::kUnsupported
+// for compressed and columnar files, Code::kFailed for a bad line, naming file and line.
 #pragma once
 
 #include <cstdint>

@@ -36,8 +36,7 @@ Noise noise_of(int64_t tokens, const SpanSpec& spec) {
   Noise noise;
   noise.tokens = std::clamp<int64_t>(rounded(static_cast<double>(tokens) * spec.density), 1,
                                      std::max<int64_t>(1, tokens - 1));
-  noise.spans = std::max<int64_t>(
-      1, rounded(static_cast<double>(noise.tokens) / spec.mean_length));
+  noise.spans = std::max<int64_t>(1, rounded(static_cast<double>(noise.tokens) / spec.mean_length));
   noise.spans = std::min(noise.spans, std::max<int64_t>(1, tokens - noise.tokens));
   return noise;
 }

@@ -95,9 +95,8 @@ class CaseRun {
   }
   const CaseInputs& inputs() {
     if (!inputs_)
-      inputs_.emplace(
-          TensorFiles::open(folder_ / "inputs.safetensors"),
-          is_sentence_case() ? std::nullopt : target_ids(checkpoint()));
+      inputs_.emplace(TensorFiles::open(folder_ / "inputs.safetensors"),
+                      is_sentence_case() ? std::nullopt : target_ids(checkpoint()));
     return *inputs_;
   }
 

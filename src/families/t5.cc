@@ -8,13 +8,17 @@
 namespace stemma {
 namespace {
 
-// A size under T5's own name, or under the one that transformers also lets it have.
-int size(const Json& config, const char* own, const char* other, int fallback) {
-  return integer(config, config.has(own) ? own : other, fallback);
+// Sizes under their usual names; transformers reads both, but for the last.
+Json usual(const Json& config) {
+  return with_usual_names(config, {{"d_model", "hidden_size"},
+                                   {"num_heads", "num_attention_heads"},
+                                   {"num_layers", "num_hidden_layers"},
+                                   {"d_kv", "head_dim"},
+                                   {"d_ff", "intermediate_size"}});
 }
 
 Ffn feed_forward(const Json& config) {
-  const int inner = size(config, "d_ff", "intermediate_size", 2048);
+  const int inner = integer(config, "intermediate_size", 2048);
   const std::string name = config.get("feed_forward_proj", "relu");
   constexpr std::string_view kGated = "gated-";
   if (!name.starts_with(kGated)) return Mlp{inner, activation_from_name(name), false};
@@ -24,15 +28,15 @@ Ffn feed_forward(const Json& config) {
 
 BlockSpec block_of(const Json& config, bool decoder) {
   Attention attention;
-  attention.heads = attention.kv_heads = size(config, "num_heads", "num_attention_heads", 8);
-  attention.head_size = size(config, "d_kv", "head_dim", 64);
+  attention.heads = attention.kv_heads = integer(config, "num_attention_heads", 8);
+  attention.head_size = integer(config, "head_dim", 64);
   attention.scale = 1;
   const Attention cross = attention;
   attention.causal = decoder;
-  attention.position = RelativeBuckets{
-      .bidirectional = !decoder,
-      .buckets = integer(config, "relative_attention_num_buckets", 32),
-      .max_distance = integer(config, "relative_attention_max_distance", 128)};
+  attention.position =
+      RelativeBuckets{.bidirectional = !decoder,
+                      .buckets = integer(config, "relative_attention_num_buckets", 32),
+                      .max_distance = integer(config, "relative_attention_max_distance", 128)};
   BlockSpec block;
   block.mixer = attention;
   block.ffn = feed_forward(config);
@@ -42,9 +46,9 @@ BlockSpec block_of(const Json& config, bool decoder) {
   return block;
 }
 
-StackSpec stack_of(const Json& config, bool decoder, int layers) {
+StackSpec stack_of(const Json& config, bool decoder, size_t layers) {
   const BlockSpec block = block_of(config, decoder);
-  return {std::vector<BlockSpec>(static_cast<size_t>(layers), block), block.mix.in};
+  return {std::vector<BlockSpec>(layers, block), block.mix.in};
 }
 
 WeightRules rules_of(bool gated) {
@@ -70,7 +74,8 @@ WeightRules rules_of(bool gated) {
   for (const std::string stack : {"encoder", "decoder"}) {
     const std::string layer = stack + ".block.{L}.layer.", own = stack + ".{L}.";
     const auto attention = [&](const std::string& place, const std::string& part) {
-      for (const char* matrix : {"q", "k", "v"}) add(place + matrix, own + part + matrix + ".weight");
+      for (const char* matrix : {"q", "k", "v"})
+        add(place + matrix, own + part + matrix + ".weight");
       add(place + "o", own + part + "out.weight");
     };
     attention(layer + "0.SelfAttention.", "attn.");
@@ -92,22 +97,21 @@ WeightRules rules_of(bool gated) {
 
 }  // namespace
 
-STEMMA_FAMILY(t5, "encoder and decoder, one table of relative distances a stack, unscaled attention",
+STEMMA_FAMILY(t5, "transformer",
+              "pre-norm RMS, no biases, one table of distances a stack, unscaled attention",
               "T5ForConditionalGeneration", "T5Model", "T5EncoderModel", "T5ForTokenClassification",
               "T5ForQuestionAnswering") {
-  const int layers = size(config, "num_layers", "num_hidden_layers", 6);
-  const Json* own_layers = config.find("num_decoder_layers");
-  const bool given = own_layers && !own_layers->is_null();
+  const Json sizes = usual(config);
   const bool classifies = architecture == "T5ForTokenClassification";
 
   ModelSpec spec;
   spec.embed.vocab = integer(config, "vocab_size", 32128);
-  spec.embed.width = size(config, "d_model", "hidden_size", 512);
+  spec.embed.width = integer(sizes, "hidden_size", 512);
   spec.max_positions = integer(config, "n_positions", 512);
-  spec.encoder = stack_of(config, false, layers);
+  spec.encoder = stack_of(sizes, false, layer_count(sizes, 6));
   if (architecture != "T5EncoderModel" && !classifies) {
-    spec.decoder =
-        stack_of(config, true, given ? integer(config, "num_decoder_layers", 0) : layers);
+    const Json own = with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}});
+    spec.decoder = stack_of(own, true, layer_count(own, 6));
     spec.decoder_start = token_id(config, "decoder_start_token_id")
                              .value_or(token_id(config, "pad_token_id").value_or(0));
   }

@@ -41,8 +41,7 @@ ProductWeights product_weights(const Model& model) {
          p.name.find(".cross.v") != std::string::npos);
     (p.name.starts_with("heads.") ? w.head
      : of_source                  ? w.source
-                                  : w.body) +=
-        times(p.name) * static_cast<double>(p.shape.elements());
+                 : w.body) += times(p.name) * static_cast<double>(p.shape.elements());
   }
   const EmbedSpec& embed = model.spec().embed;
   if (model.spec().ties.lm_head)
@@ -61,8 +60,7 @@ double forward_flops(const Model& model, std::span<const int32_t> start, double 
       for (size_t s = 0; s + 1 < at.size(); ++s) {
         const double n = at[s + 1] - at[s];
         sum += std::visit([&](const auto& mixer) { return mixing_flops(mixer, n); }, block.mixer);
-        if (block.cross)
-          sum += 4.0 * block.cross->heads * block.cross->head_size * n * reads(s);
+        if (block.cross) sum += 4.0 * block.cross->heads * block.cross->head_size * n * reads(s);
       }
     }
   };

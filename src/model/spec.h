@@ -58,7 +58,7 @@ struct ModelSpec {
   std::vector<HeadSpec> heads;
   Ties ties;
   double init_std = 0.02;
-  int max_positions = 0;  // the longest sequence the model was made for
+  int max_positions = 0;   // the longest sequence the model was made for
   int decoder_start = -1;  // of models with both stacks: the token that every target begins with
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {

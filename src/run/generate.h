@@ -24,9 +24,9 @@ struct GenerateOptions {
   int max_new_tokens = 128;
   Sampling sampling;
   std::vector<std::string> stop;
-  Ints eos;               // empty: never
+  Ints eos;                                   // empty: never
   std::optional<int32_t> decoder_start = {};  // instead of the model's own
-  bool logprobs = false;  // fill in Generated::logprobs
+  bool logprobs = false;                      // fill in Generated::logprobs
   // Beam search, where num_beams > 1; sampling does not apply.
   int num_beams = 1;
   double length_penalty = 1;

@@ -38,8 +38,8 @@ double product_rate(Ctx& c, int64_t m, int64_t n, int64_t k, double seconds) {
 }  // namespace
 
 double training_flops(const Model& model, const TokenBatch& batch) {
-  return 3 * forward_flops(model, batch.start, static_cast<double>(batch.counted),
-                           batch.source_start);
+  return 3 *
+         forward_flops(model, batch.start, static_cast<double>(batch.counted), batch.source_start);
 }
 
 Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {

@@ -43,7 +43,8 @@ constexpr std::array<std::pair<std::string_view, Format>, 2> kDtypeNames = {
 
 // A model to be made from scratch, by its sizes.
 struct ModelSizes {
-  std::string family;  // any of families(); empty: llama for causal, bert for masked, t5 with sources
+  std::string
+      family;  // any of families(); empty: llama for causal, bert for masked, t5 with sources
   int width = 256, layers = 4, heads = 4;
   int kv_heads = 0;   // 0: as many as heads
   int inner = 0;      // width of the feed-forward; 0: 4 width, or 8/3 width where it is gated
@@ -90,16 +91,16 @@ struct Recipe {
   std::string tokenizer;  // "bytes", "bpe:SIZE", a directory; empty: the checkpoint's, or "bytes"
   int64_t length = 256;   // tokens a sequence, or a source
   int64_t target_length = 0;  // sequence to sequence only: tokens a target; 0: length
-  int64_t batch = 16;     // sequences a step
-  int64_t accumulation = 1;  // parts a step's batch is computed in; changes memory, not results
+  int64_t batch = 16;         // sequences a step
+  int64_t accumulation = 1;   // parts a step's batch is computed in; changes memory, not results
   Rematerialise rematerialise = Rematerialise::none;
   Format dtype = Format::f32;  // of the matrix products; weights and moments stay f32
   int64_t steps = 1000;
   uint64_t seed = 0;
-  double validation = 0.05;            // share of the data that is kept for evaluation
-  int64_t eval_every = 100;            // steps; 0: only at the end
-  int64_t eval_sequences = 0;          // 0: the whole validation part
-  double mask_rate = MaskSpec().rate;  // masked and span corruption only
+  double validation = 0.05;                     // share of the data that is kept for evaluation
+  int64_t eval_every = 100;                     // steps; 0: only at the end
+  int64_t eval_sequences = 0;                   // 0: the whole validation part
+  double mask_rate = MaskSpec().rate;           // masked and span corruption only
   double span_length = SpanSpec().mean_length;  // span corruption only
   std::string out;
   int64_t save_every = 500;  // steps; 0: only at the end

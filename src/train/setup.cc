@@ -112,7 +112,8 @@ std::string class_for(Json config, DataObjective objective) {
       if (error.code() != Code::kUnsupported) throw;
     }
   }
-  const auto name = std::ranges::find(kObjectiveNames, objective, [](const auto& n) { return n.second; });
+  const auto name =
+      std::ranges::find(kObjectiveNames, objective, [](const auto& n) { return n.second; });
   fail(Code::kUnsupported, "[recipe] family ", family.model_type, " has no class that learns the ",
        name->first, " objective");
 }
@@ -200,8 +201,8 @@ bool from_scratch(const Recipe& recipe) {
 
 Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   const ModelSizes& sizes = recipe.model.sizes;
-  const std::string family = !sizes.family.empty() ? sizes.family
-                             : is_masked(recipe)   ? "bert"
+  const std::string family = !sizes.family.empty()          ? sizes.family
+                             : is_masked(recipe)            ? "bert"
                              : has_source(recipe.objective) ? "t5"
                                                             : "llama";
   const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
@@ -247,8 +248,7 @@ Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume
   Checkpoint checkpoint = resume && !adapts ? load_checkpoint(c, *resume, {.format = Format::f32})
                                             : checkpoint_for(c, recipe, tokenizer);
   if (adapts) add_adapter(c, recipe, checkpoint, resume);
-  Dataset data =
-      Dataset::open(data_spec(recipe, checkpoint.model->spec()), tokenizer, *c.team);
+  Dataset data = Dataset::open(data_spec(recipe, checkpoint.model->spec()), tokenizer, *c.team);
   Setup setup{
       std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};
   setup.checkpoint.model->set_format(recipe.dtype);

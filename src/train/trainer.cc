@@ -26,10 +26,10 @@ TrainPart part_of(TokenBatch&& batch) {
   if (!batch.source_start.empty()) {
     Stream& source = part.batch.source.emplace();
     for (size_t s = 0; s + 1 < batch.source_start.size(); ++s)
-      source.append(std::span(batch.source_ids)
-                        .subspan(static_cast<size_t>(batch.source_start[s]),
-                                 static_cast<size_t>(batch.source_start[s + 1] -
-                                                     batch.source_start[s])));
+      source.append(
+          std::span(batch.source_ids)
+              .subspan(static_cast<size_t>(batch.source_start[s]),
+                       static_cast<size_t>(batch.source_start[s + 1] - batch.source_start[s])));
   }
   return part;
 }

@@ -13,13 +13,15 @@ namespace stemma::cli {
 namespace {
 
 struct ScoreVerb {
-  std::string model, adapter;
+  std::string model, adapter, sources;
   std::vector<std::string> files;
   DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("model", model, "A causal model: directory or name", true);
     o.add("files", files, "Files, each scored as one text (default: each line of standard input)");
+    o.add("--sources", sources,
+          "A file with a source a line: the texts are what a model with an encoder makes of them");
     o.add("--adapter", adapter, "A directory of pip's peft: a LoRA adapter to add to the model");
     dtype.declare(o);
     o.footer("Log-probabilities are natural; the first token has none.");
@@ -37,7 +39,11 @@ struct ScoreVerb {
     for (const std::string& file : files) texts.push_back(read_file(file));
     std::vector<Ints> ids;
     for (const std::string& text : texts) ids.push_back(tokenizer.encode(text).ids);
-    for (const Score& s : score(c, *checkpoint.model, ids)) {
+    std::vector<Ints> source_ids;
+    if (!sources.empty())
+      for (const std::string& text : read_lines({sources}))
+        source_ids.push_back(tokenizer.encode(text).ids);
+    for (const Score& s : score(c, *checkpoint.model, ids, source_ids)) {
       if (session.json) {
         session.emit(
             Json::object({{"ids", Json::array({s.ids.begin(), s.ids.end()})},
@@ -46,10 +52,11 @@ struct ScoreVerb {
         continue;
       }
       double total = 0;
+      const size_t unscored = s.ids.size() - s.logprobs.size();
       for (size_t i = 0; i < s.ids.size(); ++i) {
         char row[64] = "         -";
-        if (i > 0) std::snprintf(row, sizeof row, "%10.5f", s.logprobs[i - 1]);
-        if (i > 0) total += s.logprobs[i - 1];
+        if (i >= unscored) std::snprintf(row, sizeof row, "%10.5f", s.logprobs[i - unscored]);
+        if (i >= unscored) total += s.logprobs[i - unscored];
         session.print(cat(row, "  ", tokenizer.token(s.ids[i])));
       }
       char line[96];

@@ -81,7 +81,9 @@ void read_text(const fs::path& path, int32_t file, const Sink& sink) {
   }
 }
 
-void read_jsonl(const fs::path& path, int32_t file, const Sink& sink) {
+// Calls visit(record, where, index) for each line that has something on it.
+template <class F>
+void each_record(const fs::path& path, F&& visit) {
   const MappedFile map(path);
   const std::span<const uint8_t> bytes = map.bytes();
   std::string_view rest(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -91,13 +93,22 @@ void read_jsonl(const fs::path& path, int32_t file, const Sink& sink) {
     rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
     if (line.find_first_not_of(kSpace) == line.npos) continue;
     const std::string where = cat(path.string(), " line ", index + 1);
-    const Json record = Json::parse(line, where);
-    const Json* text = record.find("text");
-    check(text && text->is_string(), "[", where,
-          "] expected an object with a string under \"text\"");
-    if (text->as_string().find_first_not_of(kSpace) != std::string::npos)
-      sink({{file, index}, text->as_string()});
+    visit(Json::parse(line, where), where, index);
   }
+}
+
+const std::string& text_of(const Json& record, const char* key, const std::string& where) {
+  const Json* text = record.find(key);
+  check(text && text->is_string(), "[", where, "] expected an object with a string under \"", key,
+        "\"");
+  return text->as_string();
+}
+
+void read_jsonl(const fs::path& path, int32_t file, const Sink& sink) {
+  each_record(path, [&](const Json& record, const std::string& where, int64_t index) {
+    const std::string& text = text_of(record, "text", where);
+    if (text.find_first_not_of(kSpace) != std::string::npos) sink({{file, index}, text});
+  });
 }
 
 }  // namespace
@@ -130,6 +141,23 @@ void read_documents(std::span<const fs::path> files, const Sink& sink) {
       read_jsonl(files[i], file, sink);
     else
       read_text(files[i], file, sink);
+  }
+}
+
+void read_pairs(std::span<const fs::path> files, const std::function<void(Pair&&)>& sink) {
+  for (size_t i = 0; i < files.size(); ++i) {
+    if (files[i].extension() != ".jsonl")
+      fail(Code::kUnsupported, "[data] ", files[i].string(),
+           ": pairs of source and target are read from .jsonl files");
+    each_record(files[i], [&](const Json& record, const std::string& where, int64_t index) {
+      Pair pair{{static_cast<int32_t>(i), index},
+                text_of(record, "source", where),
+                text_of(record, "target", where)};
+      for (const std::string* text : {&pair.source, &pair.target})
+        check(text->find_first_not_of(kSpace) != std::string::npos, "[", where,
+              "] a pair without a source or a target");
+      sink(std::move(pair));
+    });
   }
 }
 

@@ -19,12 +19,6 @@ void convert(const StoredTensor& stored, std::vector<double>& out, F f) {
   }
 }
 
-// Inputs whose last dimension runs over tokens.
-bool is_per_token(std::string_view name) {
-  return name == "input_ids" || name == "attention_mask" || name == "token_type_ids" ||
-         name == "position_ids";
-}
-
 }  // namespace
 
 Numbers Numbers::rows(int64_t begin, int64_t end) const {
@@ -73,12 +67,22 @@ Numbers read_numbers(const StoredTensor& stored) {
   return out;
 }
 
-CaseInputs::CaseInputs(const TensorFiles& files) {
+std::optional<TargetIds> target_ids(const Checkpoint& checkpoint) {
+  const ModelSpec& spec = checkpoint.model->spec();
+  if (!spec.reads_source()) return std::nullopt;
+  const Json* pad = checkpoint.config.find("pad_token_id");
+  return TargetIds{spec.decoder_start,
+                   pad && pad->is_number() ? static_cast<int32_t>(pad->as_int()) : 0};
+}
+
+CaseInputs::CaseInputs(const TensorFiles& files, std::optional<TargetIds> target)
+    : target_(target) {
   for (const StoredTensor& t : files.tensors()) inputs_.emplace_back(t.name, read_numbers(t));
   unpad();
 }
 
-CaseInputs::CaseInputs(const TensorFiles& files, int64_t step) {
+CaseInputs::CaseInputs(const TensorFiles& files, int64_t step, std::optional<TargetIds> target)
+    : target_(target) {
   for (const StoredTensor& t : files.tensors()) {
     if (t.name.starts_with("final.")) continue;
     Numbers one = read_numbers(t).rows(step, step + 1);
@@ -91,7 +95,7 @@ CaseInputs::CaseInputs(const TensorFiles& files, int64_t step) {
 CaseInputs CaseInputs::part(int64_t begin, int64_t end) const {
   Named inputs;
   for (const auto& [name, numbers] : inputs_) inputs.emplace_back(name, numbers.rows(begin, end));
-  return CaseInputs(std::move(inputs));
+  return CaseInputs(std::move(inputs), target_);
 }
 
 const Numbers* CaseInputs::find(std::string_view name) const {
@@ -108,46 +112,71 @@ const Numbers& CaseInputs::at(std::string_view name) const {
 
 Ints CaseInputs::per_token(std::string_view name) const {
   const Numbers& numbers = at(name);
-  check(numbers.elements() == padded_tokens(), "[case] ", name, " is not one value a token");
+  check(numbers.elements() == main_.tokens(), "[case] ", name, " is not one value a token");
   Ints out;
-  for (int64_t place : places_)
+  for (int64_t place : main_.places)
     out.push_back(static_cast<int32_t>(numbers.values[static_cast<size_t>(place)]));
   return out;
 }
 
 void CaseInputs::unpad() {
   for (const auto& [name, numbers] : inputs_)
-    if (!is_per_token(name) && (name.starts_with("decoder_") || name == "inputs_embeds" ||
-                                name == "perm_mask" || name == "target_mapping"))
+    if ((name.starts_with("decoder_") && !target_) || name == "decoder_inputs_embeds" ||
+        name == "inputs_embeds" || name == "perm_mask" || name == "target_mapping")
       fail(Code::kUnsupported, "[case] input ", name,
            " belongs to a model that is not supported yet");
   const Numbers& ids = at("input_ids");
-  check(ids.shape.size() >= 2, "[case] input_ids is not [B,T]");
-  length_ = ids.shape.back();
-  sequences_ = length_ ? ids.elements() / length_ : 0;
   const Numbers* mask = find("attention_mask");
-  const Numbers* types = find("token_type_ids");
-  const Numbers* positions = find("position_ids");
+  if (!target_) {
+    main_ = append_real(batch_.main, ids, mask, find("token_type_ids"), find("position_ids"));
+    return;
+  }
+  source_ = append_real(batch_.source.emplace(), ids, mask, nullptr, nullptr);
+  main_ = append_real(batch_.main, decoder_ids(), find("decoder_attention_mask"), nullptr, nullptr);
+  check(main_.sequences == source_.sequences, "[case] ", source_.sequences, " sources for ",
+        main_.sequences, " targets");
+}
+
+// As given, else the labels one place later, else the source.
+Numbers CaseInputs::decoder_ids() const {
+  if (const Numbers* given = find("decoder_input_ids")) return *given;
+  const Numbers& right = has("labels") ? at("labels") : at("input_ids");
+  const auto length = static_cast<size_t>(right.shape.back());
+  Numbers ids = right;
+  for (size_t i = 0; i < ids.values.size(); ++i) {
+    const double before = i % length ? right.values[i - 1] : target_->start;
+    ids.values[i] = before < 0 ? target_->pad : before;
+  }
+  return ids;
+}
+
+Padded CaseInputs::append_real(Stream& stream, const Numbers& ids, const Numbers* mask,
+                               const Numbers* types, const Numbers* positions) const {
+  check(ids.shape.size() >= 2, "[case] token ids are not [B,T]");
+  Padded padded;
+  padded.length = ids.shape.back();
+  padded.sequences = padded.length ? ids.elements() / padded.length : 0;
   for (const Numbers* other : {mask, types, positions})
     check(!other || other->elements() == ids.elements(),
-          "[case] attention_mask, token_type_ids or position_ids differ in size from input_ids");
-  for (int64_t b = 0; b < sequences_; ++b) {
+          "[case] a mask, token types or positions differ in size from the token ids");
+  for (int64_t b = 0; b < padded.sequences; ++b) {
     Ints sequence, sequence_types, sequence_positions;
-    for (int64_t t = 0; t < length_; ++t) {
-      const auto i = static_cast<size_t>(b * length_ + t);
+    for (int64_t t = 0; t < padded.length; ++t) {
+      const auto i = static_cast<size_t>(b * padded.length + t);
       if (mask && mask->values[i] == 0) continue;
-      places_.push_back(b * length_ + t);
+      padded.places.push_back(b * padded.length + t);
       sequence.push_back(static_cast<int32_t>(ids.values[i]));
       if (types) sequence_types.push_back(static_cast<int32_t>(types->values[i]));
       // transformers counts positions from the first column, padded or not.
       sequence_positions.push_back(
           static_cast<int32_t>(positions ? positions->values[i] : static_cast<double>(t)));
     }
-    const size_t begin = batch_.main.positions.size();
-    batch_.main.append(sequence, sequence_types);
+    const size_t begin = stream.positions.size();
+    stream.append(sequence, sequence_types);
     std::copy(sequence_positions.begin(), sequence_positions.end(),
-              batch_.main.positions.begin() + static_cast<int64_t>(begin));
+              stream.positions.begin() + static_cast<int64_t>(begin));
   }
+  return padded;
 }
 
 Checkpoint load_case_model(Ctx& c, const fs::path& folder) {

@@ -1,6 +1,8 @@
 // Reference cases: folders made by the field's own library (docs/testing.md describes the format).
 // Here their padded tensors become ragged batches: padding may lie on either side, and only real
-// positions are kept.
+// positions are kept. Of a model with an encoder and a decoder, input_ids are the source, and the
+// decoder reads decoder_input_ids or, where there are none, the labels one place later (else the
+// source, likewise).
 #pragma once
 
 #include <filesystem>
@@ -26,36 +28,56 @@ struct Numbers {
 };
 Numbers read_numbers(const StoredTensor& stored);
 
+// How a stream's tokens lie in padded tensors [B,T,...].
+struct Padded {
+  std::vector<int64_t> places;  // of each token of the stream: b * T + t
+  int64_t sequences = 0, length = 0;
+  int64_t tokens() const { return sequences * length; }
+};
+
+// What stands before the labels that a decoder reads, and in place of those that are not counted.
+struct TargetIds {
+  int32_t start = 0, pad = 0;
+};
+// Nothing where the model has no decoder behind an encoder.
+std::optional<TargetIds> target_ids(const Checkpoint& checkpoint);
+
 // Padded inputs [B,T] (or [B,N,T], seen as [B*N,T]) under transformers' names.
 class CaseInputs {
  public:
-  explicit CaseInputs(const TensorFiles& files);
+  explicit CaseInputs(const TensorFiles& files, std::optional<TargetIds> target = {});
   // One step of a training case, whose tensors have a leading step dimension.
-  CaseInputs(const TensorFiles& files, int64_t step);
+  CaseInputs(const TensorFiles& files, int64_t step, std::optional<TargetIds> target = {});
   // Sequences [begin, end) alone.
   CaseInputs part(int64_t begin, int64_t end) const;
 
   const Batch& batch() const { return batch_; }
-  int64_t sequences() const { return sequences_; }
-  // For each token of the batch its place b * T + t in the padded layout.
-  const std::vector<int64_t>& places() const { return places_; }
-  int64_t padded_tokens() const { return sequences_ * length_; }
+  int64_t sequences() const { return main_.sequences; }
+  // Of the batch's main stream, and of its source.
+  const Padded& main() const { return main_; }
+  const Padded& source() const { return source_; }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
   const Numbers& at(std::string_view name) const;
-  // An integer input of one value a token, at real positions only.
+  // An integer input of one value a token of the main stream, at real positions only.
   Ints per_token(std::string_view name) const;
 
  private:
   using Named = std::vector<std::pair<std::string, Numbers>>;
-  explicit CaseInputs(Named inputs) : inputs_(std::move(inputs)) { unpad(); }
+  CaseInputs(Named inputs, std::optional<TargetIds> target)
+      : inputs_(std::move(inputs)), target_(target) {
+    unpad();
+  }
   const Numbers* find(std::string_view name) const;
   void unpad();
+  Numbers decoder_ids() const;
+  Padded append_real(Stream& stream, const Numbers& ids, const Numbers* mask, const Numbers* types,
+                     const Numbers* positions) const;
 
   Named inputs_;
+  std::optional<TargetIds> target_;
   Batch batch_;
-  std::vector<int64_t> places_;
-  int64_t sequences_ = 0, length_ = 0;
+  Padded main_, source_;
 };
 
 // The model of a case, with the adapter that it may have, in f32.

@@ -43,11 +43,10 @@ double error_limit(const Json& case_file, const std::string& name, double base) 
   return std::max(base, 3 * std::min(known, base));
 }
 
-std::vector<double> real_values(const Numbers& expected, const CaseInputs& inputs,
-                                const Tensor& ours) {
+std::vector<double> real_values(const Numbers& expected, const Padded& layout, const Tensor& ours) {
   std::vector<double> reference = expected.values;
-  const int64_t padded = inputs.padded_tokens();
-  const auto real = static_cast<int64_t>(inputs.places().size());
+  const int64_t padded = layout.tokens();
+  const auto real = static_cast<int64_t>(layout.places.size());
   const int64_t elements = ours.elements();
   const bool per_token = expected.shape.size() >= 2 && ours.rank() >= 1 && ours.extent(0) == real &&
                          expected.elements() % padded == 0 &&
@@ -56,7 +55,7 @@ std::vector<double> real_values(const Numbers& expected, const CaseInputs& input
   if (per_token) {
     const int64_t width = expected.elements() / padded;
     reference.clear();
-    for (const int64_t place : inputs.places())
+    for (const int64_t place : layout.places)
       for (int64_t k = 0; k < width; ++k)
         reference.push_back(expected.values[static_cast<size_t>(place * width + k)]);
   }

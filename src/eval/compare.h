@@ -22,9 +22,8 @@ std::vector<double> doubles(const Tensor& t);
 // max(base, 3 x the error that `case_file` records for `name`), which counts up to `base`.
 double error_limit(const Json& case_file, const std::string& name, double base);
 
-// The values of `expected` that `ours` has: of a padded reference [B,T,...] the real positions.
-// Errors: the shapes do not fit each other.
-std::vector<double> real_values(const Numbers& expected, const CaseInputs& inputs,
-                                const Tensor& ours);
+// The values of `expected` that `ours` has: of a reference [B,T,...] that is padded as `layout`
+// says, the real positions. Errors: the shapes do not fit each other.
+std::vector<double> real_values(const Numbers& expected, const Padded& layout, const Tensor& ours);
 
 }  // namespace stemma

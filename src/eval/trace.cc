@@ -76,8 +76,8 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
   const Json file = Json::parse_file(folder / "case.json");
   if (!fs::exists(folder / "inputs.safetensors"))
     fail(Code::kUnsupported, "[trace] ", folder.string(), " has no inputs.safetensors");
-  const CaseInputs inputs(TensorFiles::open(folder / "inputs.safetensors"));
   const Checkpoint checkpoint = load_case_model(c, folder);
+  const CaseInputs inputs(TensorFiles::open(folder / "inputs.safetensors"), target_ids(checkpoint));
   const Model& model = *checkpoint.model;
   const Forward kernels = run(c, model, inputs.batch(), true);
   const Forward definitions = run(c, model, inputs.batch(), false);
@@ -95,7 +95,8 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
     if (trace.against_reference) {
       const StoredTensor* stored = reference->find(name);
       if (!stored) continue;
-      row.error = relative_error(doubles(ours), real_values(read_numbers(*stored), inputs, ours));
+      row.error =
+          relative_error(doubles(ours), real_values(read_numbers(*stored), inputs.main(), ours));
     } else {
       row.error = relative_error(doubles(ours), doubles(definitions.hidden_states[i]));
     }

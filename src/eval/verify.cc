@@ -94,7 +94,9 @@ class CaseRun {
     return *checkpoint_;
   }
   const CaseInputs& inputs() {
-    if (!inputs_) inputs_.emplace(TensorFiles::open(folder_ / "inputs.safetensors"));
+    if (!inputs_)
+      inputs_.emplace(TensorFiles::open(folder_ / "inputs.safetensors"),
+                      is_sentence_case() ? std::nullopt : target_ids(checkpoint()));
     return *inputs_;
   }
 
@@ -129,13 +131,13 @@ class CaseRun {
 
   // Positions in padded rows, counted from the first real token of their sequence.
   static Ints within_sequences(const CaseInputs& from, const Numbers& positions) {
-    const int64_t length = from.padded_tokens() / from.sequences();
+    const int64_t length = from.main().length;
     const Ints& start = from.batch().main.start;
     Ints out;
     for (int64_t s = 0; s < from.sequences(); ++s) {
       const auto i = static_cast<size_t>(s);
-      const auto first = from.places().begin() + start[i],
-                 last = from.places().begin() + start[i + 1];
+      const auto first = from.main().places.begin() + start[i],
+                 last = from.main().places.begin() + start[i + 1];
       const auto wanted = s * length + static_cast<int64_t>(positions.values[i]);
       const auto found = std::find(first, last, wanted);
       out.push_back(static_cast<int32_t>(found - first));  // past the end where it is not there
@@ -158,7 +160,7 @@ class CaseRun {
       HiddenStates hidden_states;
       const Tensor hidden = model.forward(c_, inputs().batch(), nullptr, &hidden_states);
       ours.emplace_back("last_hidden_state", hidden);
-      const bool both = model.spec().encoder && model.spec().decoder;
+      const bool both = model.spec().reads_source();
       const auto add_states = [&](const std::string& name, const std::vector<Tensor>& states) {
         for (size_t i = 0; i < states.size(); ++i) ours.emplace_back(cat(name, i), states[i]);
       };
@@ -181,7 +183,9 @@ class CaseRun {
       }
       const Tensor& result = found->second;
       attempt(stored.name, [&] {
-        const std::vector<double> expected = real_values(read_numbers(stored), inputs(), result);
+        const bool of_source = inputs().batch().source && stored.name.starts_with("encoder_");
+        const Padded& layout = of_source ? inputs().source() : inputs().main();
+        const std::vector<double> expected = real_values(read_numbers(stored), layout, result);
         compare(stored.name, relative_error(doubles(result), expected),
                 limit(stored.name, kOutputLimit));
       });
@@ -290,7 +294,7 @@ class CaseRun {
     for (size_t step = 0; step < losses.size(); ++step) {
       const double lr = spec.lr * schedule.factor(static_cast<int64_t>(step));
       lr_error = std::max(lr_error, std::abs(lr - lrs.at(step).as_double()));
-      const CaseInputs whole(tensors, static_cast<int64_t>(step));
+      const CaseInputs whole(tensors, static_cast<int64_t>(step), target_ids(checkpoint()));
       const StepResult result =
           train_step(c_, model, parts(whole, accumulation, causal), optimizer, lr);
       compare(cat("loss.", step), relative_error(result.loss, losses.at(step).as_double()), 1e-5);

@@ -79,6 +79,11 @@ int padding_id(const Json& config, std::optional<int> fallback, int vocab) {
   return id >= 0 && id < vocab ? static_cast<int>(id) : -1;
 }
 
+std::optional<int> token_id(const Json& config, std::string_view key) {
+  const Json* found = present(config, key);
+  return found ? std::optional(static_cast<int>(found->as_int())) : std::nullopt;
+}
+
 Rope rope_of(const Json& config, int head_size, double default_theta) {
   const Json* modern = present(config, "rope_parameters");
   const Json* legacy = present(config, "rope_scaling");

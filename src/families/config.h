@@ -28,6 +28,8 @@ int label_count(const Json& config);
 std::optional<Problem> problem_type(const Json& config);
 // pad_token_id where it is a row of the table, -1 where there is none.
 int padding_id(const Json& config, std::optional<int> fallback, int vocab);
+// A token id that may be null or absent.
+std::optional<int> token_id(const Json& config, std::string_view key);
 // rope_parameters (new) or rope_theta and rope_scaling (old).
 Rope rope_of(const Json& config, int head_size, double default_theta);
 

@@ -59,8 +59,13 @@ ProductWeights product_weights(const Model& model) {
   for (const Parameter& p : model.params().all()) {
     if (p.shape.rank() < 2 || p.name.starts_with("embed.") || p.name.starts_with(kMultiToken))
       continue;
-    (p.name.starts_with("heads.") ? w.head : w.body) +=
-        uses(model.spec(), p.name) * static_cast<double>(p.shape.elements());
+    const bool of_source =
+        model.spec().reads_source() &&
+        (p.name.starts_with("encoder.") || p.name.find(".cross.k") != std::string::npos ||
+         p.name.find(".cross.v") != std::string::npos);
+    (p.name.starts_with("heads.") ? w.head
+     : of_source                  ? w.source
+                 : w.body) += uses(model.spec(), p.name) * static_cast<double>(p.shape.elements());
   }
   const EmbedSpec& embed = model.spec().embed;
   if (model.spec().ties.lm_head)
@@ -68,15 +73,29 @@ ProductWeights product_weights(const Model& model) {
   return w;
 }
 
-double forward_flops(const Model& model, std::span<const int32_t> start, double answered) {
+double forward_flops(const Model& model, std::span<const int32_t> start, double answered,
+                     std::span<const int32_t> source_start) {
   const ProductWeights weights = product_weights(model);
   double sum = 2 * (weights.body * start.back() + weights.head * answered);
-  const StackSpec& stack = model.spec().stack();
-  for (size_t e = 0; e < stack.executions(); ++e)
-    for (size_t s = 0; s + 1 < start.size(); ++s)
-      sum += std::visit(
-          [&](const auto& mixer) { return mixing_flops(mixer, start[s + 1] - start[s]); },
-          stack.blocks[stack.block_of(e)].mixer);
+  // `reads` tells how many keys cross attention sees from the s-th sequence.
+  const auto mix = [&](const StackSpec& stack, std::span<const int32_t> at, auto&& reads) {
+    for (size_t e = 0; e < stack.executions(); ++e) {
+      const BlockSpec& block = stack.blocks[stack.block_of(e)];
+      for (size_t s = 0; s + 1 < at.size(); ++s) {
+        const double n = at[s + 1] - at[s];
+        sum += std::visit([&](const auto& mixer) { return mixing_flops(mixer, n); }, block.mixer);
+        if (block.cross) sum += 4.0 * block.cross->heads * block.cross->head_size * n * reads(s);
+      }
+    }
+  };
+  const auto source_length = [&](size_t s) {
+    return source_start.empty() ? 0.0 : static_cast<double>(source_start[s + 1] - source_start[s]);
+  };
+  mix(model.spec().stack(), start, source_length);
+  if (!source_start.empty()) {
+    sum += 2 * weights.source * source_start.back();
+    mix(*model.spec().encoder, source_start, [](size_t) { return 0.0; });
+  }
   return sum;
 }
 

@@ -77,7 +77,8 @@ struct ModelSpec {
   std::optional<MultiToken> multi_token;
   Ties ties;
   double init_std = 0.02;
-  int max_positions = 0;  // the longest sequence the model was made for
+  int max_positions = 0;   // the longest sequence the model was made for
+  int decoder_start = -1;  // of models with both stacks: the token that every target begins with
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("embed", s.embed);
@@ -88,8 +89,11 @@ struct ModelSpec {
     v("ties", s.ties);
     v("init_std", s.init_std);
     v("max_positions", s.max_positions);
+    v("decoder_start", s.decoder_start);
   }
 
+  // Whether an encoder reads a source before the decoder writes.
+  bool reads_source() const { return encoder && decoder; }
   // The stack that the heads read: the decoder, where there is one.
   const StackSpec& stack() const { return decoder ? *decoder : *encoder; }
   template <class Head>

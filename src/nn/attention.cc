@@ -2,6 +2,7 @@
 
 #include "ops/attention/attention.h"
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -67,7 +68,7 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
         SlidingWindow{.left = spec.window - 1, .right = spec.causal ? -1 : spec.window - 1});
   if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position))
     plan.bias.push_back(
-        HeadTable{buckets->value,
+        HeadTable{to_f32(c, buckets->value),
                   T5Bucket{relative->bidirectional, relative->buckets, relative->max_distance}});
   const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);

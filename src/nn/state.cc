@@ -46,14 +46,15 @@ Tensor attention(Ctx& c, const Tensor& q, const Tensor& k, const Tensor& v, cons
     plan.k_start[s + 1] = plan.k_start[s] + state.past[s] + start[s + 1] - start[s];
 
   if (recording(c, {q, k, v})) {
-    check(!state.shared && k,
-          "[state] keys and values of another layer have no gradient under a tape");
+    check(!state.shared, "[state] keys and values of another layer have no gradient under a tape");
     // Rows of earlier forwards are constants; this batch's take their gradients.
     std::vector<Tensor> keys, values;
     for (size_t s = 0; s < state.past.size(); ++s) {
       const auto [old_k, old_v] = rows_of(c, state, s, state.past[s]);
-      keys.push_back(old_k), keys.push_back(slice(c, k, 0, start[s], start[s + 1]));
-      values.push_back(old_v), values.push_back(slice(c, v, 0, start[s], start[s + 1]));
+      keys.push_back(old_k), values.push_back(old_v);
+      if (!k) continue;
+      keys.push_back(slice(c, k, 0, start[s], start[s + 1]));
+      values.push_back(slice(c, v, 0, start[s], start[s + 1]));
     }
     return attention(c, q, concat(c, keys, 0), concat(c, values, 0), plan);
   }

@@ -58,6 +58,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
     return score / std::pow(static_cast<double>(length), options.length_penalty);
   };
 
+  const Ints begins = decoder_prompt(model, prompt, options);
   StateStore state(state_specs(model.spec(), model.kv_dtype()));
   SeqId fresh = 0;
   std::vector<SeqId> seqs = {fresh++};
@@ -67,8 +68,9 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
     const bool last = step + 1 == options.max_new_tokens;  // then every continuation ends
     Batch batch;
     for (size_t b = 0; b < running.size(); ++b)
-      batch.main.append(step == 0 ? prompt : Ints{running[b].ids.back()}, {},
+      batch.main.append(step == 0 ? begins : Ints{running[b].ids.back()}, {},
                         state.length(seqs[b]));
+    if (step == 0 && model.spec().reads_source()) batch.source.emplace().append(prompt);
     batch.seqs = seqs;
     const Tensor hidden = model.forward(c, batch, &state);
     Ints rows;  // the last of each beam
@@ -79,7 +81,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
 
     std::vector<Continuation> all;
     for (size_t b = 0; b < running.size(); ++b) {
-      Ints seen = prompt;
+      Ints seen = begins;
       seen.insert(seen.end(), running[b].ids.begin(), running[b].ids.end());
       const std::vector<double> exact = log_softmax({logits.data<float>() + b * vocab, vocab});
       std::vector<float> scores(exact.begin(), exact.end());

@@ -22,6 +22,8 @@ GenerateOptions generation_defaults(const std::filesystem::path& directory, cons
     else
       options.eos.push_back(static_cast<int32_t>(eos->as_int()));
   }
+  if (const Json* start = find("decoder_start_token_id"); start && start->is_number())
+    options.decoder_start = static_cast<int32_t>(start->as_int());
   options.sampling.repetition_penalty = file.get("repetition_penalty", 1.0);
   options.length_penalty = file.get("length_penalty", 1.0);
   if (const Json* early = file.find("early_stopping"); early && early->is_bool())
@@ -41,6 +43,15 @@ void check_generates(const Model& model) {
   check(
       is_causal(model.spec().stack().blocks.at(0).mixer),
       "[generate] the model is bidirectional: it fills masks (stemma fill) but does not generate");
+}
+
+Ints decoder_prompt(const Model& model, const Ints& prompt, const GenerateOptions& options) {
+  const ModelSpec& spec = model.spec();
+  if (!spec.reads_source()) return prompt;
+  const int32_t start = options.decoder_start.value_or(spec.decoder_start);
+  check(start >= 0 && start < spec.embed.vocab, "[generate] the decoder's start token ", start,
+        " is outside the vocabulary of ", spec.embed.vocab);
+  return {start};
 }
 
 int position_limit(const ModelSpec& spec) {

@@ -1,4 +1,5 @@
-// Generation: from a prompt, token by token, until a stop.
+// Generation: from a prompt, token by token, until a stop. To a model with an encoder before its
+// decoder the prompt is the source, and what is generated follows the decoder's start token.
 // Stops: an end-of-sequence id (kept in ids, not in text), `max_new_tokens`, a stop string (cut
 // from text, even where it begins inside an earlier token), the end of the model's positions, or
 // the caller. Source: transformers generation/utils.py for greedy, sampling and beam search (the
@@ -6,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,8 +24,9 @@ struct GenerateOptions {
   int max_new_tokens = 128;
   Sampling sampling;
   std::vector<std::string> stop;
-  Ints eos;               // empty: never
-  bool logprobs = false;  // fill in Generated::logprobs
+  Ints eos;                                   // empty: never
+  std::optional<int32_t> decoder_start = {};  // instead of the model's own
+  bool logprobs = false;                      // fill in Generated::logprobs
   // Beam search, where num_beams > 1; sampling does not apply.
   int num_beams = 1;
   double length_penalty = 1;
@@ -61,6 +64,9 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
 
 // Throws where a model has no head to generate with, or is bidirectional.
 void check_generates(const Model& model);
+// What the decoder reads before it has generated anything: the prompt, or, where an encoder reads
+// that, the start token.
+Ints decoder_prompt(const Model& model, const Ints& prompt, const GenerateOptions& options);
 // How many tokens a sequence may have.
 int position_limit(const ModelSpec& spec);
 

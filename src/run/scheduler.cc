@@ -77,11 +77,11 @@ int common(std::span<const int32_t> a, std::span<const int32_t> b) {
 }  // namespace
 
 struct Scheduler::Task {
-  Task(Id id, Request given, int32_t adapter, const Tokenizer* tokenizer)
+  Task(Id id, Request given, Ints begins, int32_t adapter, const Tokenizer* tokenizer)
       : id(id),
         request(std::move(given)),
         adapter(adapter),
-        tokens(request.prompt),
+        tokens(std::move(begins)),
         watch(request.options.stop) {
     if (tokenizer) decoder = std::make_unique<StreamDecoder>(*tokenizer);
     const auto room =
@@ -94,7 +94,7 @@ struct Scheduler::Task {
   Id id;
   Request request;
   int32_t adapter;  // -1: none
-  Ints tokens;      // the prompt and what has been generated
+  Ints tokens;      // of the decoder: what it begins with, and what has been generated
   SeqId seq = -1;   // while it runs
   bool ended = false;
   Generated out;
@@ -128,9 +128,11 @@ Scheduler::Id Scheduler::submit(Request request) {
   const auto adapters = static_cast<int32_t>(model_.adapters().size());
   const int32_t adapter = request.adapter.value_or(adapters > 0 ? 0 : -1);
   check(adapter < adapters, "[generate] the request asks for adapter ", adapter, " of ", adapters);
+  Ints begins = decoder_prompt(model_, request.prompt, request.options);
   std::lock_guard lock(mutex_);
   const Id id = next_id_++;
-  submitted_.push_back(std::make_unique<Task>(id, std::move(request), adapter, tokenizer_));
+  submitted_.push_back(
+      std::make_unique<Task>(id, std::move(request), std::move(begins), adapter, tokenizer_));
   arrived_.notify_one();
   return id;
 }
@@ -184,7 +186,8 @@ void Scheduler::drop_ended() {
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < static_cast<size_t>(options_.max_running)) {
     Task& task = *waiting_.front();
-    const int64_t wanted = state_.bytes_for(static_cast<int>(task.tokens.size()) + 1) +
+    const int64_t wanted = state_.bytes_for(static_cast<int>(task.tokens.size()) + 1,
+                                            static_cast<int>(task.request.prompt.size())) +
                            static_cast<int64_t>(running_.size()) * state_.bytes_for(1);
     while (wanted > state_.budget() - state_.bytes() && !kept_.empty()) {
       state_.release(kept_.front().seq);
@@ -206,7 +209,8 @@ void Scheduler::preempt_last() {
 // Room for `tokens` of the task at `index`, if need be at the cost of kept states and of later
 // tasks. False where even that is not enough.
 bool Scheduler::make_room(size_t index, int tokens) {
-  while (!state_.reserve(running_[index]->seq, tokens)) {
+  const Task& task = *running_[index];
+  while (!state_.reserve(task.seq, tokens, unread(task))) {
     if (!kept_.empty()) {
       state_.release(kept_.front().seq);
       kept_.pop_front();
@@ -224,9 +228,18 @@ int Scheduler::left(const Task& task) const {
   return static_cast<int>(task.tokens.size()) - state_.length(task.seq);
 }
 
+// Tokens of its source, where it has not read that.
+int Scheduler::unread(const Task& task) const {
+  return model_.spec().reads_source() && state_.length(task.seq) == 0
+             ? static_cast<int>(task.request.prompt.size())
+             : 0;
+}
+
 // Takes over the state of the sequence that has most in common with this one. False where an
 // earlier task is about to compute what both need: this one waits for it.
 bool Scheduler::share_prefix(size_t index) {
+  // Of sequences with sources, those that begin alike have nothing in common.
+  if (model_.spec().reads_source()) return true;
   Task& task = *running_[index];
   // The last token is computed in any case: its row is the one that is sampled.
   const std::span<const int32_t> wanted(task.tokens.data(), task.tokens.size() - 1);
@@ -257,6 +270,7 @@ void Scheduler::Plan::clear() {
   batch.main.ids.clear();
   batch.main.positions.clear();
   batch.main.start.clear();
+  batch.source.reset();
   batch.seqs.clear();
   batch.adapter.clear();
   sampled.clear();
@@ -289,14 +303,15 @@ void Scheduler::plan() {
     return false;
   };
   // Decoding first, then prompts, each in order of arrival: the earliest always goes on.
+  const auto decodes = [&](const Task& task) { return left(task) == 1 && unread(task) == 0; };
   for (size_t i = 0; i < running_.size(); ++i)
-    if (left(*running_[i]) == 1) take(i, 1);
+    if (decodes(*running_[i])) take(i, 1);
   int chunk = options_.chunk;
   for (size_t i = 0; i < running_.size() && chunk > 0; ++i) {
-    if (running_[i]->ended || left(*running_[i]) == 1 || !share_prefix(i)) continue;
-    const int tokens = std::min(left(*running_[i]), chunk);
+    if (running_[i]->ended || decodes(*running_[i]) || !share_prefix(i)) continue;
+    const int tokens = std::min(left(*running_[i]), chunk), source = unread(*running_[i]);
     if (!take(i, tokens)) break;
-    chunk -= tokens;
+    chunk -= tokens + source;
   }
   // A task that was preempted after it had been given a part is no longer in running_.
   std::erase_if(parts, [&](const Part& part) {
@@ -304,9 +319,14 @@ void Scheduler::plan() {
                         [&](const auto& task) { return task.get() == part.task; });
   });
   plan_.clear();
+  const auto reads = [&](const Part& part) { return unread(*part.task) > 0; };
+  if (std::any_of(parts.begin(), parts.end(), reads)) plan_.batch.source.emplace();
   for (const Part& part : parts) {
     const Task& task = *part.task;
     const int at = state_.length(task.seq);
+    if (plan_.batch.source)
+      plan_.batch.source->append(reads(part) ? std::span<const int32_t>(task.request.prompt)
+                                             : std::span<const int32_t>());
     plan_.batch.main.append(
         std::span(task.tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(part.tokens)),
         {}, at);
@@ -326,6 +346,7 @@ bool Scheduler::step() {
   if (!plan_.batch.seqs.empty()) {
     const Tensor hidden = model_.forward(c_, plan_.batch, &state_);
     tokens_computed_ += plan_.batch.main.tokens();
+    if (plan_.batch.source) tokens_computed_ += plan_.batch.source->tokens();
     if (!plan_.rows.empty()) {
       const Tensor last = gather(c_, hidden, Tensor::from(c_, plan_.rows));
       sample(model_.head<LmHeadLayer>()->logits(c_, last), plan_.sampled);
@@ -378,7 +399,9 @@ void Scheduler::finish(Task& task, const char* reason) {
     if (task.request.on_token && !rest.empty()) task.request.on_token(-1, rest);
   }
   task.out.text = task.watch.text();
-  if (task.seq >= 0 && state_.has(task.seq)) {
+  if (task.seq >= 0 && model_.spec().reads_source()) {
+    state_.release(task.seq);
+  } else if (task.seq >= 0 && state_.has(task.seq)) {
     task.tokens.resize(static_cast<size_t>(state_.length(task.seq)));
     kept_.push_back({task.seq, task.adapter, std::move(task.tokens)});
     while (kept_.size() > static_cast<size_t>(options_.kept)) {

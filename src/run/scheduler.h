@@ -1,13 +1,14 @@
 // Scheduler: the one loop that generates. Requests queue; a step makes one ragged batch of a chunk
 // of prompt tokens and one token of every sequence that is being decoded, runs it, and samples
 // where a sequence has come to its end. A sequence begins with the state of another that begins
-// alike. Where the state's budget is spent, states kept of finished sequences go first; then the
-// request that came last gives its pages back and is computed again later. What a request yields
-// depends on itself alone, bit for bit: not on other requests, on the size of chunks, on the
-// budget, or on the order of arrival. Sources: Yu et al. 2022 (continuous batching); Agrawal et al.
-// 2023 (chunked prefill beside decoding); Kwon et al. 2023 (preemption by recomputation). Thread
-// safety: submit(), cancel() and close() may be called from any thread; everything else, and every
-// callback, runs on the one thread that drives step(), run() or serve().
+// alike; or, where the model has an encoder, with its source, which is read whole. Where the
+// state's budget is spent, states kept of finished sequences go first; then the request that came
+// last gives its pages back and is computed again later. What a request yields depends on itself
+// alone, bit for bit: not on other requests, on the size of chunks, on the budget, or on the order
+// of arrival. Sources: Yu et al. 2022 (continuous batching); Agrawal et al. 2023 (chunked prefill
+// beside decoding); Kwon et al. 2023 (preemption by recomputation). Thread safety: submit(),
+// cancel() and close() may be called from any thread; everything else, and every callback, runs on
+// the one thread that drives step(), run() or serve().
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +22,7 @@
 namespace stemma {
 
 struct SchedulerOptions {
-  int chunk = 512;       // most prompt tokens in a step
+  int chunk = 512;       // most prompt tokens in a step; a source may exceed it
   int max_running = 64;  // most sequences in a step
   int64_t state_bytes = StateStore::kUnlimited;
   int kept = 4;  // states of finished sequences, for requests that begin alike (the next turn)
@@ -86,6 +87,7 @@ class Scheduler {
   };
   void plan();
   int left(const Task& task) const;
+  int unread(const Task& task) const;
   bool make_room(size_t index, int tokens);
   bool share_prefix(size_t index);
   void preempt_last();

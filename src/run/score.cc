@@ -55,21 +55,30 @@ std::vector<Candidate> best(std::span<const float> logits, size_t count) {
 
 }  // namespace
 
-std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> texts) {
+std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> given,
+                         std::span<const Ints> sources) {
   const auto* head = model.head<LmHeadLayer>();
   check(head && head->spec.predicts == Predicts::next,
         "[score] the model does not predict the next token");
-  std::vector<Score> out(texts.size());
+  const bool reads = model.spec().reads_source();
+  check(sources.size() == (reads ? given.size() : 0), "[score] ", sources.size(), " sources for ",
+        given.size(), " texts; a model ", reads ? "with" : "without",
+        " an encoder before its decoder takes ", reads ? "one a text" : "none");
+  std::vector<Score> out(given.size());
+  std::vector<Ints> texts(given.begin(), given.end());
   size_t longest = 2;
   for (size_t t = 0; t < texts.size(); ++t) {
     check(!texts[t].empty(), "[score] the text has no tokens");
+    check(!reads || !sources[t].empty(), "[score] the source has no tokens");
     out[t].ids = texts[t];
+    if (reads) texts[t].insert(texts[t].begin(), model.spec().decoder_start);
     out[t].logprobs.resize(texts[t].size() - 1);
     longest = std::max(longest, texts[t].size());
   }
   const int positions = model.spec().max_positions;
+  // A target is not cut: what it says depends on all of it that came before.
   const std::vector<Stretch> all =
-      stretches(texts, positions > 1 ? static_cast<size_t>(positions) : longest);
+      stretches(texts, positions > 1 && !reads ? static_cast<size_t>(positions) : longest);
   Ints lengths;
   for (const Stretch& w : all) lengths.push_back(static_cast<int32_t>(w.end - w.begin) - 1);
 
@@ -79,6 +88,8 @@ std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> texts
     for (size_t i : shard) {
       const Stretch& w = all[i];
       batch.main.append(cut(texts[w.text], w.begin, w.end - 1));
+      if (reads && !batch.source) batch.source.emplace();
+      if (reads) batch.source->append(sources[w.text]);
       // Tokens that an earlier window has scored cost no logits.
       labels.insert(labels.end(), w.first - w.begin - 1, -1);
       const Ints counted = cut(texts[w.text], w.first, w.end);

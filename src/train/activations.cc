@@ -1,6 +1,7 @@
 #include "train/activations.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "autograd/tape.h"
 #include "ops/cross_entropy.h"
@@ -16,22 +17,31 @@ struct Measured {
   double passing = 0;  // at most, beside it, in the backward pass
 };
 
-// The model with as many executions of blocks.
-ModelSpec cut(ModelSpec spec, size_t executions) {
-  StackSpec& stack = spec.decoder ? *spec.decoder : *spec.encoder;
-  if (stack.schedule.empty())
-    stack.blocks.resize(executions);
-  else
-    stack.schedule.resize(executions);
+// As many executions of each stack's blocks.
+struct Executions {
+  size_t encoder = 0, decoder = 0;
+};
+
+// The model with no more of them.
+ModelSpec cut(ModelSpec spec, Executions kept) {
+  const auto shorten = [](std::optional<StackSpec>& stack, size_t executions) {
+    if (!stack) return;
+    if (stack->schedule.empty())
+      stack->blocks.resize(executions);
+    else
+      stack->schedule.resize(executions);
+  };
+  shorten(spec.encoder, kept.encoder);
+  shorten(spec.decoder, kept.decoder);
   spec.embed.vocab = std::min(spec.embed.vocab, kVocab);
   spec.embed.padding_id = -1;
   std::erase_if(spec.heads, [](const HeadSpec& h) { return !std::holds_alternative<LmHead>(h); });
   return spec;
 }
 
-// `counted` of the tokens have a label.
+// `counted` of the tokens have a label; a sequence has `source` times as many in its source.
 Measured measure(Ctx& c, const ModelSpec& spec, Format format, int64_t tokens, int64_t length,
-                 int64_t counted) {
+                 double source, int64_t counted) {
   Pool pool;
   Ctx own = c;
   own.pool = &pool;
@@ -46,8 +56,14 @@ Measured measure(Ctx& c, const ModelSpec& spec, Format format, int64_t tokens, i
     p.grad = scratch.view(p.shape, p.shape.strides());
   }
   Batch batch;
-  for (int64_t left = tokens; left > 0; left -= length)
-    batch.main.append(Ints(static_cast<size_t>(std::min(left, length)), 0));
+  for (int64_t left = tokens; left > 0; left -= length) {
+    const auto own_length = static_cast<size_t>(std::min(left, length));
+    batch.main.append(Ints(own_length, 0));
+    if (!spec.reads_source()) continue;
+    if (!batch.source) batch.source.emplace();
+    batch.source->append(
+        Ints(static_cast<size_t>(std::ceil(source * static_cast<double>(own_length))), 0));
+  }
   Ints labels(static_cast<size_t>(tokens), -100);
   std::fill_n(labels.begin(), counted, 0);
 
@@ -71,7 +87,8 @@ Measured measure(Ctx& c, const ModelSpec& spec, Format format, int64_t tokens, i
 
 int64_t activation_bytes(Ctx& c, const ModelSpec& spec, const Recipe& recipe) {
   const int64_t part = (recipe.batch + recipe.accumulation - 1) / recipe.accumulation;
-  const int64_t tokens = part * recipe.length;
+  const int64_t length = recipe.target(), tokens = part * length;
+  const double source = static_cast<double>(recipe.length) / static_cast<double>(length);
   const auto share = recipe.objective == DataObjective::masked ? recipe.mask_rate : 1.0;
   const auto counted = [&](int64_t n) {
     return std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(n)));
@@ -82,10 +99,10 @@ int64_t activation_bytes(Ctx& c, const ModelSpec& spec, const Recipe& recipe) {
   int64_t few = tokens;
   while (few > 256 || (few > 64 && few % 2 == 0)) few = (few + 1) / 2;
   // From one and from two times as many tokens: what grows with them, and what does not.
-  const auto with_blocks = [&](size_t blocks) {
-    const ModelSpec model = cut(spec, blocks);
+  const auto with_blocks = [&](Executions kept) {
+    const ModelSpec model = cut(spec, kept);
     const auto of = [&](int64_t n) {
-      return measure(own, model, recipe.dtype, n, std::min(recipe.length, few), counted(n));
+      return measure(own, model, recipe.dtype, n, std::min(length, few), source, counted(n));
     };
     const Measured one = of(few);
     if (few == tokens) return one;
@@ -94,13 +111,22 @@ int64_t activation_bytes(Ctx& c, const ModelSpec& spec, const Recipe& recipe) {
     return Measured{two.kept + more * (two.kept - one.kept),
                     two.passing + more * (two.passing - one.passing)};
   };
-  const size_t blocks = spec.stack().executions();
-  Measured all = with_blocks(std::min<size_t>(blocks, 1));
-  if (blocks > 1) {
-    const Measured two = with_blocks(2);
-    all.kept += static_cast<double>(blocks - 1) * (two.kept - all.kept);
-    all.passing = two.passing;
-  }
+  const auto blocks = [](const std::optional<StackSpec>& stack) {
+    return stack ? stack->executions() : 0;
+  };
+  const Executions whole{blocks(spec.encoder), blocks(spec.decoder)},
+      first{std::min<size_t>(whole.encoder, 1), std::min<size_t>(whole.decoder, 1)};
+  const Measured one = with_blocks(first);
+  Measured all = one;
+  // What a second block of a stack adds, each further one adds too.
+  const auto add = [&](size_t executions, Executions second) {
+    if (executions < 2) return;
+    const Measured two = with_blocks(second);
+    all.kept += static_cast<double>(executions - 1) * (two.kept - one.kept);
+    all.passing = std::max(all.passing, two.passing);
+  };
+  add(whole.encoder, {2, first.decoder});
+  add(whole.decoder, {first.encoder, 2});
   // Logits of the rows that meet the vocabulary at once.
   const int64_t rows = std::min(counted(tokens), linear_cross_entropy_rows(spec.embed.vocab));
   const auto logits = static_cast<double>(Pool::footprint(4 * rows * spec.embed.vocab));

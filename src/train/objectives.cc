@@ -61,7 +61,9 @@ class ClassLoss {
 
   void add_head(const LmHeadLayer& lm) {
     Ints labels = ints_of(label("labels"));
-    if (lm.spec.predicts == Predicts::next) labels = next_labels(batch_.main, labels);
+    // What a decoder behind an encoder reads is its labels one place later.
+    if (lm.spec.predicts == Predicts::next && !model_.spec().reads_source())
+      labels = next_labels(batch_.main, labels);
     const LossSum loss = training_loss(c_, model_, batch_, hidden_, labels);
     check(loss.count > 0, "[loss] no label is counted");
     include(mul(c_, loss.sum, 1.0 / static_cast<double>(loss.count)));

@@ -35,7 +35,8 @@ LossSum training_loss(Ctx& c, const Model& model, const Batch& batch, const Tens
 Ints next_labels(const Stream& stream, const Ints& labels);
 
 // Label inputs by their published names, in ragged layout:
-//   labels: i32 [T] for LM heads (unshifted) and token classification; [S] or [S,labels] of i32 or
+//   labels: i32 [T] for LM heads (unshifted, but for a model that reads a source what each row has
+//     to predict) and token classification; [S] or [S,labels] of i32 or
 //     f32 for sequence classes; i32 [S / choices] for multiple choice;
 //   next_sentence_label: i32 [S]; start_positions, end_positions: i32 [S], within each sequence, a
 //     position outside it not being counted.

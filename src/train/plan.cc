@@ -32,14 +32,16 @@ double product_rate(Ctx& c, int64_t m, int64_t n, int64_t k, double seconds) {
 }  // namespace
 
 double training_flops(const Model& model, const TokenBatch& batch) {
-  return 3 * forward_flops(model, batch.start, static_cast<double>(batch.counted));
+  return 3 *
+         forward_flops(model, batch.start, static_cast<double>(batch.counted), batch.source_start);
 }
 
 Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {
   const ModelSpec& spec = model.spec();
   Plan plan;
   plan.parameters = model.params().elements();
-  plan.tokens_per_step = recipe.batch * recipe.length;
+  const bool sources = has_source(recipe.objective);
+  plan.tokens_per_step = recipe.batch * (recipe.target() + (sources ? recipe.length : 0));
   plan.steps = std::max<int64_t>(0, recipe.steps - steps_done);
   const bool adapts = !model.adapters().empty();
   plan.learnt = adapts ? model.adapters().front()->params().elements() : plan.parameters;
@@ -55,10 +57,13 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
     inner = std::max(inner, inner_width(block.ffn));
 
   const bool masked = recipe.objective == DataObjective::masked;
-  const int32_t sequence[] = {0, static_cast<int32_t>(recipe.length)};
-  const auto length = static_cast<double>(recipe.length);
-  plan.flops_per_step = 3 * static_cast<double>(recipe.batch) *
-                        forward_flops(model, sequence, masked ? length * recipe.mask_rate : length);
+  const int32_t sequence[] = {0, static_cast<int32_t>(recipe.target())},
+                source[] = {0, static_cast<int32_t>(recipe.length)};
+  const auto length = static_cast<double>(recipe.target());
+  plan.flops_per_step =
+      3 * static_cast<double>(recipe.batch) *
+      forward_flops(model, sequence, masked ? length * recipe.mask_rate : length,
+                    sources ? std::span<const int32_t>(source) : std::span<const int32_t>());
   constexpr double kProbe = 0.03;  // seconds
   plan.peak_flops = fma_peak(*c.team, kProbe);
   // What is not a product (norms, softmax, the optimiser) takes about a third more.

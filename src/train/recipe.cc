@@ -440,6 +440,11 @@ void check_recipe(const Recipe& r, std::string_view where) {
 
 }  // namespace
 
+int64_t Recipe::target() const {
+  if (objective == DataObjective::span_corruption) return lengths_for(length, spans()).target;
+  return objective == DataObjective::seq2seq && target_length > 0 ? target_length : length;
+}
+
 Schedule Recipe::complete_schedule() const {
   Schedule s;
   s.kind = schedule.kind;

@@ -23,8 +23,11 @@
 
 namespace stemma {
 
-constexpr std::array<std::pair<std::string_view, DataObjective>, 2> kObjectiveNames = {
-    {{"causal", DataObjective::causal}, {"masked", DataObjective::masked}}};
+constexpr std::array<std::pair<std::string_view, DataObjective>, 4> kObjectiveNames = {
+    {{"causal", DataObjective::causal},
+     {"masked", DataObjective::masked},
+     {"span_corruption", DataObjective::span_corruption},
+     {"seq2seq", DataObjective::seq2seq}}};
 constexpr std::array<std::pair<std::string_view, Packing>, 2> kPackingNames = {
     {{"join", Packing::join}, {"documents", Packing::documents}}};
 
@@ -40,7 +43,8 @@ constexpr std::array<std::pair<std::string_view, Format>, 4> kDtypeNames = {
 
 // A model to be made from scratch, by its sizes.
 struct ModelSizes {
-  std::string family;  // any of families(); empty: llama for causal, bert for masked
+  std::string
+      family;  // any of families(); empty: llama for causal, bert for masked, t5 with sources
   int width = 256, layers = 4, heads = 4;
   int kv_heads = 0;   // 0: as many as heads
   int inner = 0;      // width of the feed-forward; 0: 4 width, or 8/3 width where it is gated
@@ -85,17 +89,19 @@ struct Recipe {
   std::vector<std::string> data;  // files, patterns, directories
   Packing packing = Packing::join;
   std::string tokenizer;  // "bytes", "bpe:SIZE", a directory; empty: the checkpoint's, or "bytes"
-  int64_t length = 256;   // tokens a sequence
-  int64_t batch = 16;     // sequences a step
-  int64_t accumulation = 1;  // parts a step's batch is computed in; changes memory, not results
+  int64_t length = 256;   // tokens a sequence, or a source
+  int64_t target_length = 0;  // sequence to sequence only: tokens a target; 0: length
+  int64_t batch = 16;         // sequences a step
+  int64_t accumulation = 1;   // parts a step's batch is computed in; changes memory, not results
   Rematerialise rematerialise = Rematerialise::none;
   Format dtype = Format::f32;  // of the matrix products; weights and moments stay f32
   int64_t steps = 1000;
   uint64_t seed = 0;
-  double validation = 0.05;            // share of the data that is kept for evaluation
-  int64_t eval_every = 100;            // steps; 0: only at the end
-  int64_t eval_sequences = 0;          // 0: the whole validation part
-  double mask_rate = MaskSpec().rate;  // masked only
+  double validation = 0.05;                     // share of the data that is kept for evaluation
+  int64_t eval_every = 100;                     // steps; 0: only at the end
+  int64_t eval_sequences = 0;                   // 0: the whole validation part
+  double mask_rate = MaskSpec().rate;           // masked and span corruption only
+  double span_length = SpanSpec().mean_length;  // span corruption only
   std::string out;
   int64_t save_every = 500;  // steps; 0: only at the end
   int64_t log_every = 10;
@@ -111,6 +117,7 @@ struct Recipe {
     v("packing", s.packing);
     v("tokenizer", s.tokenizer);
     v("length", s.length);
+    v("target_length", s.target_length);
     v("batch", s.batch);
     v("accumulation", s.accumulation);
     v("rematerialise", s.rematerialise);
@@ -121,6 +128,7 @@ struct Recipe {
     v("eval_every", s.eval_every);
     v("eval_sequences", s.eval_sequences);
     v("mask_rate", s.mask_rate);
+    v("span_length", s.span_length);
     v("out", s.out);
     v("save_every", s.save_every);
     v("log_every", s.log_every);
@@ -130,6 +138,9 @@ struct Recipe {
     v("schedule", s.schedule);
   }
 
+  // What a corrupted span is, and how many tokens a decoder reads of a full sequence.
+  SpanSpec spans() const { return {mask_rate, span_length}; }
+  int64_t target() const;
   // The schedule with what was left open filled in: warmup is a tenth of the steps, at most 100;
   // total the steps; decay_start four fifths of total.
   Schedule complete_schedule() const;

@@ -48,6 +48,13 @@ Tokenizer trained_tokenizer(const Recipe& recipe, int size) {
   if (is_masked(recipe))
     for (const char* token : {"[PAD]", "[CLS]", "[SEP]", "[MASK]"})
       training.special_tokens.push_back(token);
+  if (recipe.objective == DataObjective::span_corruption) {
+    const int64_t tokens = lengths_for(recipe.length, recipe.spans()).tokens;
+    const int64_t spans = std::max(noise_of(tokens, recipe.spans()).spans,
+                                   noise_of(lengths_for(recipe.length, {}).tokens, {}).spans);
+    for (int64_t i = 0; i < spans; ++i)
+      training.special_tokens.push_back(cat("<extra_id_", i, ">"));
+  }
   Team team;
   return train_tokenizer(views, training, team);
 }
@@ -75,14 +82,20 @@ const Family& family_named(const std::string& name) {
 }
 
 // Whether a model learns the objective and nothing else: one language-model head, over attention
-// that sees what the objective lets it see.
+// that sees what the objective lets it see, with an encoder before it where there are sources.
 bool learns(const ModelSpec& spec, DataObjective objective) {
-  const bool causal = objective == DataObjective::causal;
+  const bool causal = objective != DataObjective::masked;
   const auto* head = spec.head<LmHead>();
   if (!head || spec.heads.size() != 1) return false;
+  if (spec.reads_source() != has_source(objective)) return false;
   if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
   return std::all_of(spec.stack().blocks.begin(), spec.stack().blocks.end(),
                      [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
+}
+
+// intermediate_size, or what the family's configuration class calls it.
+const char* spelling_of_inner(std::string_view family) {
+  return family == "t5" ? "d_ff" : "intermediate_size";
 }
 
 // The class of `config`'s family that learns the objective; the one it names where that does.
@@ -99,8 +112,10 @@ std::string class_for(Json config, DataObjective objective) {
       if (error.code() != Code::kUnsupported) throw;
     }
   }
+  const auto name =
+      std::ranges::find(kObjectiveNames, objective, [](const auto& n) { return n.second; });
   fail(Code::kUnsupported, "[recipe] family ", family.model_type, " has no class that learns the ",
-       objective == DataObjective::causal ? "causal" : "masked", " objective");
+       name->first, " objective");
 }
 
 Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokenizer) {
@@ -135,7 +150,7 @@ void add_adapter(Ctx& c, const Recipe& recipe, Checkpoint& checkpoint,
                                                 : make_adapter(checkpoint, recipe.adapter));
 }
 
-DataSpec data_spec(const Recipe& recipe) {
+DataSpec data_spec(const Recipe& recipe, const ModelSpec& model) {
   DataSpec spec;
   spec.paths = recipe.data;
   spec.objective = recipe.objective;
@@ -144,6 +159,9 @@ DataSpec data_spec(const Recipe& recipe) {
   spec.validation = recipe.validation;
   spec.seed = recipe.seed;
   spec.mask.rate = recipe.mask_rate;
+  spec.spans = recipe.spans();
+  spec.target_length = recipe.target_length;
+  spec.start = model.decoder_start;
   return spec;
 }
 
@@ -183,9 +201,10 @@ bool from_scratch(const Recipe& recipe) {
 
 Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   const ModelSizes& sizes = recipe.model.sizes;
-  const std::string family = !sizes.family.empty() ? sizes.family
-                             : is_masked(recipe)   ? "bert"
-                                                   : "llama";
+  const std::string family = !sizes.family.empty()          ? sizes.family
+                             : is_masked(recipe)            ? "bert"
+                             : has_source(recipe.objective) ? "t5"
+                                                            : "llama";
   const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
   Json config = Json::object({
       {"model_type", std::string(family_named(family).model_type)},
@@ -200,6 +219,12 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
       {"eos_token_id", token(tokenizer.special().eos)},
       {"pad_token_id", token(tokenizer.special().pad)},
   });
+  if (has_source(recipe.objective)) {
+    // What stands before a target is never predicted: any token will do that marks no text.
+    const auto& special = tokenizer.special();
+    config.set("decoder_start_token_id", token(special.pad ? special.pad : special.eos));
+    config.set("head_dim", std::max(1, sizes.width / sizes.heads));
+  }
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
   config.set("architectures", Json::array({Json(class_for(config, recipe.objective))}));
   // A gated feed-forward has three matrices where the plain one has two: 8/3 of the width makes
@@ -208,8 +233,8 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   constexpr int kMultiple = 32;
   const int usual =
       gated ? (sizes.width * 8 / 3 + kMultiple - 1) / kMultiple * kMultiple : 4 * sizes.width;
-  if (!config.has("intermediate_size"))
-    config.set("intermediate_size", sizes.inner ? sizes.inner : usual);
+  const char* inner = spelling_of_inner(family);
+  if (!config.has(inner)) config.set(inner, sizes.inner ? sizes.inner : usual);
   return config;
 }
 
@@ -223,7 +248,7 @@ Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume
   Checkpoint checkpoint = resume && !adapts ? load_checkpoint(c, *resume, {.format = Format::f32})
                                             : checkpoint_for(c, recipe, tokenizer);
   if (adapts) add_adapter(c, recipe, checkpoint, resume);
-  Dataset data = Dataset::open(data_spec(recipe), tokenizer, *c.team);
+  Dataset data = Dataset::open(data_spec(recipe, checkpoint.model->spec()), tokenizer, *c.team);
   Setup setup{
       std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};
   setup.checkpoint.model->set_format(recipe.dtype);

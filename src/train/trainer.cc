@@ -23,6 +23,14 @@ TrainPart part_of(TokenBatch&& batch) {
   part.batch.main.positions = std::move(batch.pos);
   part.batch.main.start = std::move(batch.start);
   part.labels = std::move(batch.labels);
+  if (!batch.source_start.empty()) {
+    Stream& source = part.batch.source.emplace();
+    for (size_t s = 0; s + 1 < batch.source_start.size(); ++s)
+      source.append(
+          std::span(batch.source_ids)
+              .subspan(static_cast<size_t>(batch.source_start[s]),
+                       static_cast<size_t>(batch.source_start[s + 1] - batch.source_start[s])));
+  }
   return part;
 }
 
@@ -104,7 +112,7 @@ StepResult Trainer::advance(Optimizer& optimizer, double lr, Clock& clock) {
     TokenBatch batch = setup_.data.batch(state_.position + first, rows);
     first += rows;
     flops += training_flops(*setup_.checkpoint.model, batch);
-    tokens += static_cast<int64_t>(batch.ids.size());
+    tokens += static_cast<int64_t>(batch.ids.size() + batch.source_ids.size());
     parts.push_back(part_of(std::move(batch)));
   }
   const StepResult result = train_step(c_, *setup_.checkpoint.model, parts, optimizer, lr);

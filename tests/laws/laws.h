@@ -10,12 +10,37 @@
 
 namespace stemma {
 
+enum class Kind { encoder, decoder, both };
+constexpr Kind kKinds[] = {Kind::encoder, Kind::decoder, Kind::both};
+
+// A source that depends on the sequence alone, and is longer than it.
+inline Ints source_of(const Ints& sequence) {
+  Ints source(sequence.rbegin(), sequence.rend());
+  source.insert(source.end(), 3, sequence.front());
+  return source;
+}
+
+// With sources, where the model reads them.
+inline Batch batch_of(const Model& model, const std::vector<Ints>& sequences) {
+  Batch batch;
+  if (model.spec().reads_source()) batch.source.emplace();
+  for (const Ints& s : sequences) {
+    batch.main.append(s);
+    if (batch.source) batch.source->append(source_of(s));
+  }
+  return batch;
+}
+
 class Laws : public testing::TestWithParam<int> {
  protected:
   explicit Laws(int threads = 1) : engine_(threads), c_(engine_.ctx()) {}
 
   uint64_t seed() const { return static_cast<uint64_t>(GetParam()); }
-  std::unique_ptr<Model> model(bool causal) { return made(random_spec(seed(), causal)); }
+  ModelSpec spec(Kind kind) const {
+    return kind == Kind::both ? random_spec_of_both(seed())
+                              : random_spec(seed(), kind == Kind::decoder);
+  }
+  std::unique_ptr<Model> model(Kind kind) { return made(spec(kind)); }
   std::unique_ptr<Model> made(const ModelSpec& spec) {
     auto m = std::make_unique<Model>(spec);
     m->params().make_flat(c_, seed(), true);
@@ -26,11 +51,6 @@ class Laws : public testing::TestWithParam<int> {
       values[i] += static_cast<float>(0.2 * key.normal(static_cast<uint64_t>(i)));
     m->params().refresh(c_);
     return m;
-  }
-  static Batch batch_of(const std::vector<Ints>& sequences) {
-    Batch batch;
-    for (const Ints& s : sequences) batch.main.append(s);
-    return batch;
   }
 
   Engine engine_;

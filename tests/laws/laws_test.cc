@@ -17,16 +17,16 @@ namespace stemma {
 namespace {
 
 TEST_P(Laws, PackedIsAlone) {
-  for (bool causal : {true, false}) {
-    const auto m = model(causal);
+  for (Kind kind : kKinds) {
+    const auto m = model(kind);
     const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
-    const std::vector<float> packed = m->forward(c_, batch_of(sequences)).to_vector<float>();
+    const std::vector<float> packed = m->forward(c_, batch_of(*m, sequences)).to_vector<float>();
     std::vector<float> alone;
     for (const Ints& s : sequences) {
-      const std::vector<float> one = m->forward(c_, batch_of({s})).to_vector<float>();
+      const std::vector<float> one = m->forward(c_, batch_of(*m, {s})).to_vector<float>();
       alone.insert(alone.end(), one.begin(), one.end());
     }
-    EXPECT_EQ(packed, alone) << "bitwise, causal " << causal;
+    EXPECT_EQ(packed, alone) << "bitwise, kind " << static_cast<int>(kind);
   }
 }
 
@@ -37,9 +37,10 @@ std::vector<float> gradients(Ctx& c, Model& m, const std::vector<Ints>& sequence
   int64_t count = 0;
   for (const Ints& s : sequences) count += static_cast<int64_t>(s.size()) - (causal ? 1 : 0);
   for (size_t p = 0; p < parts; ++p) {
-    Batch batch;
-    for (size_t s = sequences.size() * p / parts; s < sequences.size() * (p + 1) / parts; ++s)
-      batch.main.append(sequences[s]);
+    const auto cut = [&](size_t part) {
+      return sequences.begin() + static_cast<int64_t>(sequences.size() * part / parts);
+    };
+    const Batch batch = batch_of(m, std::vector<Ints>(cut(p), cut(p + 1)));
     Tape tape;
     m.params().watch(tape);
     Ctx recorded = c;
@@ -53,8 +54,8 @@ std::vector<float> gradients(Ctx& c, Model& m, const std::vector<Ints>& sequence
 }
 
 TEST_P(Laws, AccumulationIsTheLargeBatch) {
-  for (bool causal : {true, false}) {
-    const auto m = model(causal);
+  for (Kind kind : kKinds) {
+    const auto m = model(kind);
     const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
     const std::vector<float> large = gradients(c_, *m, sequences, 1);
     const std::vector<float> parts = gradients(c_, *m, sequences, 2);
@@ -64,22 +65,22 @@ TEST_P(Laws, AccumulationIsTheLargeBatch) {
 
 TEST_P(Laws, ThreadsChangeNoBit) {
   Engine two(2), three(3);
-  for (bool causal : {true, false}) {
-    const auto m = model(causal);
+  for (Kind kind : kKinds) {
+    const auto m = model(kind);
     const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
-    const std::vector<float> forward = m->forward(c_, batch_of(sequences)).to_vector<float>();
+    const std::vector<float> forward = m->forward(c_, batch_of(*m, sequences)).to_vector<float>();
     const std::vector<float> backward = gradients(c_, *m, sequences, 1);
     for (Engine* engine : {&two, &three}) {
       Ctx c = engine->ctx();
-      EXPECT_EQ(m->forward(c, batch_of(sequences)).to_vector<float>(), forward);
+      EXPECT_EQ(m->forward(c, batch_of(*m, sequences)).to_vector<float>(), forward);
       EXPECT_EQ(gradients(c, *m, sequences, 1), backward);
     }
   }
 }
 
 TEST_P(Laws, RematerialisationChangesNoBit) {
-  for (bool causal : {true, false}) {
-    const auto m = model(causal);
+  for (Kind kind : kKinds) {
+    const auto m = model(kind);
     const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
     const std::vector<float> kept = gradients(c_, *m, sequences, 2);
     Ctx again = c_;
@@ -93,13 +94,13 @@ TEST_P(Laws, RematerialisationChangesNoBit) {
 }
 
 TEST_P(Laws, KernelsAreTheDefinition) {
-  for (bool causal : {true, false}) {
-    const auto m = model(causal);
+  for (Kind kind : kKinds) {
+    const auto m = model(kind);
     const auto sequences = random_sequences(seed(), m->spec().embed.vocab);
     Ctx defined = c_;
     defined.kernels = false;
-    EXPECT_LE(relative(m->forward(c_, batch_of(sequences)).to_vector<float>(),
-                       m->forward(defined, batch_of(sequences)).to_vector<float>()),
+    EXPECT_LE(relative(m->forward(c_, batch_of(*m, sequences)).to_vector<float>(),
+                       m->forward(defined, batch_of(*m, sequences)).to_vector<float>()),
               1e-5);
     const std::vector<float> kernels = gradients(c_, *m, sequences, 1);
     EXPECT_LE(relative(kernels, gradients(defined, *m, sequences, 1)), 1e-5);

@@ -109,6 +109,39 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
   return spec;
 }
 
+// A decoder behind an encoder: blocks with and without cross attention, and now and then one table
+// of distances for all blocks of a stack.
+inline ModelSpec random_spec_of_both(uint64_t seed) {
+  ModelSpec spec = random_spec(seed, true);
+  spec.encoder = random_spec(seed + 500, false).encoder;
+  Draw d(seed + 700);
+  spec.decoder_start = d.upto(spec.embed.vocab);
+  for (BlockSpec& block : spec.decoder->blocks) {
+    if (&block != &spec.decoder->blocks.back() && d.upto(3) == 0) continue;
+    Attention& cross = block.cross.emplace();
+    cross.kv_heads = d.between(1, 3);
+    cross.heads = cross.kv_heads * d.between(1, 3);
+    cross.head_size = d.between(3, 12);
+    cross.scale = d.coin() ? 1 : 0.4;
+    cross.q_bias = d.coin(), cross.k_bias = d.coin(), cross.v_bias = d.coin();
+    cross.out_bias = d.coin();
+    block.x.in = Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6};
+    if (d.coin()) block.x.after_add = block.x.in;
+  }
+  for (StackSpec* stack : {&*spec.encoder, &*spec.decoder}) {
+    if (d.coin()) continue;
+    const bool causal = stack == &*spec.decoder;
+    const RelativeBuckets shared{!causal, 8, d.between(9, 30), true};
+    const int heads = d.between(1, 4);
+    for (BlockSpec& block : stack->blocks)
+      if (auto* attention = std::get_if<Attention>(&block.mixer)) {
+        attention->position = shared;
+        attention->heads = attention->kv_heads = heads;
+      }
+  }
+  return spec;
+}
+
 // Sequences of odd lengths, one of a single token.
 inline std::vector<Ints> random_sequences(uint64_t seed, int vocab) {
   Draw d(seed + 1000);

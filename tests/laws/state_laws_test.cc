@@ -15,10 +15,10 @@ Ints range(const Ints& ids, int begin, int end) { return {ids.begin() + begin, i
 class StateLaws : public Laws {
  protected:
   StateLaws() {
-    ModelSpec spec = random_spec(seed(), true);
-    spec.max_positions = kLength;
+    ModelSpec spec = seed() % 3 == 2 ? random_spec_of_both(seed()) : random_spec(seed(), true);
+    spec.max_positions = 2 * kLength;
     if (auto* learned = std::get_if<LearnedPositions>(&spec.embed.position))
-      learned->rows = kLength;
+      learned->rows = spec.max_positions;
     for (BlockSpec& block : spec.decoder->blocks) {
       int& window = std::get<Attention>(block.mixer).window;
       if (window > 0) window *= 10;
@@ -30,7 +30,7 @@ class StateLaws : public Laws {
     model_->params().watch(tape);
     Ctx recorded = c_;
     recorded.tape = &tape;
-    trained_ = rows(recorded, batch_of({ids_}), nullptr);
+    trained_ = rows(recorded, batch_of(*model_, {ids_}), nullptr);
     width_ = static_cast<int>(trained_.size()) / kLength;
   }
 
@@ -43,9 +43,19 @@ class StateLaws : public Laws {
   // Goes on with `seq` from where it stands to `end`, in one forward.
   std::vector<float> go_on(StateStore& state, SeqId seq, int end) {
     Batch batch;
-    batch.main.append(range(ids_, state.length(seq), end), {}, state.length(seq));
-    batch.seqs = {seq};
+    add(batch, state, seq, range(ids_, state.length(seq), end));
     return rows(c_, batch, &state);
+  }
+  // With its source, where the sequence has read none.
+  void add(Batch& batch, const StateStore& state, SeqId seq, const Ints& ids) const {
+    const bool reads = model_->spec().reads_source() && state.length(seq) == 0;
+    if (reads && !batch.source) {
+      batch.source.emplace();
+      for (size_t s = 0; s < batch.seqs.size(); ++s) batch.source->append({});
+    }
+    batch.main.append(ids, {}, state.length(seq));
+    batch.seqs.push_back(seq);
+    if (batch.source) batch.source->append(reads ? source_of(ids_) : Ints());
   }
   // The rows [begin, end) of the training forward.
   std::vector<float> trained(int begin, int end) const {
@@ -76,8 +86,7 @@ TEST_P(StateLaws, TokenByTokenAmongOthersIsTheTrainingForward) {
     Batch batch;
     for (SeqId seq = 0; seq < 3; ++seq)
       if (t < ends[seq]) {
-        batch.main.append({ids_[static_cast<size_t>(t)]}, {}, t);
-        batch.seqs.push_back(seq);
+        add(batch, state, seq, {ids_[static_cast<size_t>(t)]});
       }
     const std::vector<float> out = rows(c_, batch, &state), one = trained(t, t + 1);
     for (size_t s = 0; s < batch.seqs.size(); ++s)
@@ -139,9 +148,10 @@ TEST_P(StateLaws, UnderATapeTooAndWithItsGradients) {
     model_->params().watch(tape);
     Ctx recorded = c_;
     recorded.tape = &tape;
+    // Without a state, as a new sequence.
+    const StateStore none = store();
     Batch batch;
-    batch.main.append(range(ids_, begin, kLength), {}, begin);
-    batch.seqs = {5};
+    add(batch, state ? *state : none, 5, range(ids_, begin, kLength));
     const Tensor hidden = model_->forward(recorded, batch, state);
     EXPECT_EQ(hidden.to_vector<float>(), trained(begin, kLength));
     tape.backward(recorded, hidden, hidden);
@@ -154,7 +164,7 @@ TEST_P(StateLaws, UnderATapeTooAndWithItsGradients) {
   EXPECT_NE(gradients(&begun, 100), without);
 }
 
-INSTANTIATE_TEST_SUITE_P(RandomSpecs, StateLaws, testing::Range(0, 10));
+INSTANTIATE_TEST_SUITE_P(RandomSpecs, StateLaws, testing::Range(0, 12));
 
 // Pages of a window are dropped as they leave it: memory stays what it is, and the mask of a full
 // cache would have hidden the same keys.

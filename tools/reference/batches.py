@@ -62,6 +62,22 @@ def token_labels(rng, batch, classes):
     return {**batch, "labels": labels.astype(np.int64)}
 
 
+def with_target(rng, batch, config, lengths, left=(), first_id=0):
+    """Adds decoder_input_ids and decoder_attention_mask."""
+    target = padded(rng, config, lengths, left, first_id=first_id)
+    return {**batch, **{f"decoder_{name}": t for name, t in target.items()}}
+
+
+def target_labels(rng, config, lengths):
+    """Labels of a sequence to sequence model: not shifted, -100 behind the end and at a few places
+    more."""
+    labels = np.full((len(lengths), max(lengths)), IGNORED, np.int64)
+    for row, length in enumerate(lengths):
+        labels[row, :length] = rng.integers(1, config.vocab_size, length)
+    labels[:, 1:][rng.random(labels[:, 1:].shape) < 0.1] = IGNORED
+    return labels
+
+
 def chain_steps(rng, config, steps, rows, width, left=False):
     """input_ids and attention_mask [steps,B,T] of a noisy arithmetic progression modulo the
     vocabulary, something a tiny model can begin to learn; lengths differ, one row a step is full.
@@ -102,6 +118,21 @@ def masked_steps(rows, width, mask_id):
         chosen[:, 0, 0] = True
         labels = np.where(chosen, batch["input_ids"], IGNORED).astype(np.int64)
         batch["input_ids"][chosen] = mask_id
+        return {**batch, "labels": labels}
+
+    return make
+
+
+def seq2seq_steps(rows, width, target_width):
+    """A chain to be read, and its first tokens in reverse to be written."""
+
+    def make(rng, config, steps):
+        batch = chain_steps(rng, config, steps, rows, width)
+        labels = np.full((steps, rows, target_width), IGNORED, np.int64)
+        for step, row in np.ndindex(steps, rows):
+            real = int(batch["attention_mask"][step, row].sum())
+            length = min(real, target_width if row == 0 else int(rng.integers(1, target_width + 1)))
+            labels[step, row, :length] = batch["input_ids"][step, row, :length][::-1]
         return {**batch, "labels": labels}
 
     return make

@@ -135,7 +135,8 @@ def collect(output, wanted):
 def run_model(model, inputs, wanted, grads):
     """One forward (and backward): ({output: array}, {parameter in memory: gradient})."""
     model.zero_grad()
-    output = model(**inputs, output_hidden_states="hidden_states" in wanted)
+    states = any(name.endswith("hidden_states") for name in wanted)
+    output = model(**inputs, output_hidden_states=states)
     outputs = collect(output, wanted)
     if not grads:
         return outputs, {}
@@ -145,8 +146,10 @@ def run_model(model, inputs, wanted, grads):
     return outputs, unstacked(gradients)
 
 
-def real_positions(name, array, mask):
+def real_positions(name, array, inputs, reads_source):
     """The part of an output that `verify` compares."""
+    decoder = reads_source and not name.startswith("encoder_")
+    mask = inputs.get("decoder_attention_mask" if decoder else "attention_mask")
     if mask is None or name in PER_SEQUENCE or array.ndim < 2 or array.shape[:2] != mask.shape:
         return array
     return array[mask.astype(bool)]
@@ -178,13 +181,13 @@ def record_results(folder, model, inputs, wanted, grads, renamed=lambda name: na
     save_file(
         {k: np.ascontiguousarray(v) for k, v in outputs.items()}, folder / "outputs.safetensors"
     )
-    mask = inputs.get("attention_mask")
+    reads_source = model.config.is_encoder_decoder and hasattr(model.base_model, "decoder")
     errors = {}
     for name in outputs:
-        error = relative(
-            real_positions(name, outputs[name], mask), real_positions(name, exact[name], mask)
+        ours, right = (
+            real_positions(name, t[name], inputs, reads_source) for t in (outputs, exact)
         )
-        errors[name] = round_up(error)
+        errors[name] = round_up(relative(ours, right))
     if grads:
         learnt = folder / "adapter"
         names = stored_names(learnt if learnt.exists() else folder / "model")

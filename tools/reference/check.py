@@ -28,18 +28,23 @@ def read_json(path):
 
 
 def check_masks(inputs, problems):
-    mask = inputs.get("attention_mask")
+    check_mask(inputs, "attention_mask", ("input_ids", "token_type_ids"), problems)
+    check_mask(inputs, "decoder_attention_mask", ("decoder_input_ids",), problems)
+
+
+def check_mask(inputs, mask_name, names, problems):
+    mask = inputs.get(mask_name)
     if mask is None:
         return
     if not np.isin(mask, (0, 1)).all():
-        problems.append("attention_mask has values other than 0 and 1")
+        problems.append(f"{mask_name} has values other than 0 and 1")
     for row in mask.reshape(-1, mask.shape[-1]):
         real = np.flatnonzero(row)
         if len(real) == 0 or real[-1] - real[0] + 1 != len(real):
-            problems.append("a row of attention_mask is empty or has a hole")
-    for name in ("input_ids", "token_type_ids"):
+            problems.append(f"a row of {mask_name} is empty or has a hole")
+    for name in names:
         if name in inputs and inputs[name].shape != mask.shape:
-            problems.append(f"{name} and attention_mask differ in shape")
+            problems.append(f"{name} and {mask_name} differ in shape")
 
 
 def check_tensors(folder, names, problems):

@@ -28,6 +28,7 @@ class Generate:
 def new_ids(model, prompt, spec, num_beams):
     """The ids after the prompt, up to and with the first eos."""
     ids = torch.tensor([prompt])
+    both = model.config.is_encoder_decoder
     with torch.no_grad():
         out = model.generate(
             ids,
@@ -35,7 +36,8 @@ def new_ids(model, prompt, spec, num_beams):
             do_sample=False,
             num_beams=num_beams,
             max_new_tokens=spec.max_new_tokens,
-        )[0, len(prompt) :].tolist()
+            use_cache=not both,  # transformers gives T5's decoder as many caches as the encoder has
+        )[0, 1 if both else len(prompt) :].tolist()
     eos = model.generation_config.eos_token_id
     eos = [] if eos is None else [eos] if isinstance(eos, int) else eos
     ends = [i for i, token in enumerate(out) if token in eos]
@@ -54,7 +56,11 @@ def choose_eos(model, spec, rng):
         else {"num_beams": spec.num_beams, "length_penalty": spec.length_penalty}
     )
     model.generation_config = transformers.GenerationConfig(
-        bos_token_id=1, pad_token_id=pad, eos_token_id=None, **beam
+        bos_token_id=1,
+        pad_token_id=pad,
+        eos_token_id=None,
+        decoder_start_token_id=getattr(model.config, "decoder_start_token_id", None),
+        **beam,
     )
     rows = [new_ids(model, prompt, spec, 1) for prompt in spec.prompts]
     middle = [token for row in rows for token in row[2:-2] if token not in row[:2]]

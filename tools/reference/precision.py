@@ -30,10 +30,21 @@ def double_model(model):
         base = model.get_base_model()
         return adapter.double(model, type(base)(base.config))
     copy = type(model)(model.config).double().eval()
+    untie(copy, model)
     copy.load_state_dict({name: t.double() for name, t in model.state_dict().items()})
     if getattr(model, "generation_config", None) is not None:
         copy.generation_config = model.generation_config
     return copy
+
+
+def untie(copy, model):
+    """Gives `copy` the parameters of its own that `model` has: the files of a class that ties them
+    by default may hold both."""
+    shared = dict(copy.named_parameters())
+    for name, p in model.named_parameters():
+        if name not in shared:
+            module, _, leaf = name.rpartition(".")
+            setattr(copy.get_submodule(module), leaf, torch.nn.Parameter(p.double()))
 
 
 def double_inputs(inputs):

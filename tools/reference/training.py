@@ -20,7 +20,7 @@ from precision import DoubleEverywhere, double_model, relative
 
 @dataclasses.dataclass
 class Train:
-    objective: str  # causal or masked
+    objective: str  # causal, masked or seq2seq
     batches: (
         callable  # (rng, config, steps) -> {input_ids, attention_mask, labels}, each [steps,B,T]
     )
@@ -50,8 +50,10 @@ def factor(schedule, step):
 
 def summed_loss(model, spec, batch):
     """The summed cross-entropy and the number of counted tokens of some rows."""
-    inputs = {k: t for k, t in batch.items() if k != "labels"}
-    logits, labels = model(**inputs).logits, batch["labels"]
+    inputs, labels = {k: t for k, t in batch.items() if k != "labels"}, batch["labels"]
+    if spec.objective == "seq2seq":
+        inputs["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+    logits = model(**inputs).logits
     if spec.objective == "causal":
         logits, labels = logits[:, :-1], labels[:, 1:]
     loss = torch.nn.functional.cross_entropy(

@@ -196,12 +196,15 @@ class Bpe : public Model {
     };
     check(merges.size() <= kMaxMerges, "[", where_, "] ", merges.size(), " merges; the limit is ",
           kMaxMerges);
-    std::string joined;
+    std::string without_prefix;
     for (size_t rank = 0; rank < merges.size(); ++rank) {
-      const auto& [left, right] = merges[rank];
-      check(right.size() >= options_.prefix.size(), "[", where_, "] merge ", rank, " '", left, " ",
-            right, "' is shorter than the prefix of continuing pieces");
-      joined.assign(left).append(right, options_.prefix.size());
+      const std::string_view left = merges.left(rank), right = merges.right(rank);
+      std::string_view joined = merges.both(rank);
+      if (const size_t prefix = options_.prefix.size(); prefix > 0) {
+        check(right.size() >= prefix, "[", where_, "] merge ", rank, " '", left, " ", right,
+              "' is shorter than the prefix of continuing pieces");
+        joined = without_prefix.assign(left).append(right.substr(prefix));
+      }
       merges_.set(id(left, rank), id(right, rank), {static_cast<uint32_t>(rank), id(joined, rank)});
     }
   }
@@ -223,9 +226,10 @@ class Bpe : public Model {
       return false;
     const bool drops = !options_.unk_token && std::ranges::find(fallback_, -1) != fallback_.end();
     if (drops || vocab_.find(character) < 0) return false;
-    return std::none_of(merges.begin(), merges.end(), [&](const auto& merge) {
-      return !merge.first.ends_with(character) && merge.second.starts_with(character);
-    });
+    for (size_t rank = 0; rank < merges.size(); ++rank)
+      if (!merges.left(rank).ends_with(character) && merges.right(rank).starts_with(character))
+        return false;
+    return true;
   }
 
   void cut(std::string_view word, bool bytes, ModelScratch& scratch) const override {

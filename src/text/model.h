@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "text/dropout.h"
 #include "text/pre_tokens.h"
+#include "text/tokenizer_file.h"
 #include "text/vocab.h"
 #include "text/word_cache.h"
 
@@ -74,7 +74,7 @@ class Model {
 };
 
 // Of the "model" of a tokenizer.json, whose "type" may be absent.
-std::unique_ptr<Model> parse_model(const Json& json, std::string_view where);
+std::unique_ptr<Model> parse_model(ModelFile model, std::string_view where);
 
 struct WordPieceOptions {
   std::string unk_token = "[UNK]";
@@ -87,10 +87,6 @@ std::unique_ptr<Model> make_wordpiece(Vocab vocab, const WordPieceOptions& optio
 struct UnigramOptions {
   std::optional<int32_t> unk_id;
   bool byte_fallback = false;
-};
-struct ScoredToken {
-  std::string text;
-  double score;
 };
 std::unique_ptr<Model> make_unigram(const std::vector<ScoredToken>& tokens,
                                     const UnigramOptions& options, std::string_view where);
@@ -106,8 +102,6 @@ struct BpeOptions {
   std::string prefix, suffix;  // of continuing pieces, of the last one; as a rule empty
   bool fuse_unk = false, byte_fallback = false, ignore_merges = false;
 };
-// In order of rank.
-using Merges = std::vector<std::pair<std::string, std::string>>;
 std::unique_ptr<Model> make_bpe(Vocab vocab, const Merges& merges, const BpeOptions& options,
                                 std::string_view where);
 

@@ -1,5 +1,7 @@
 #include "text/vocab.h"
 
+#include <charconv>
+
 #include "base/error.h"
 #include "text/hash.h"
 #include "text/unicode.h"
@@ -16,10 +18,16 @@ std::string_view trim_end(std::string_view line) {
 
 }  // namespace
 
-Vocab Vocab::from_json(const Json& object, std::string_view where) {
-  check(object.is_object(), "[", where, "] vocab must be an object of token: id");
+Vocab Vocab::read(JsonScanner& in, std::string_view where) {
   Vocab vocab;
-  for (const auto& [token, id] : object.members()) vocab.add(token, id.as_int(), where);
+  in.object([&](std::string_view token) {
+    const std::string_view text = in.number();
+    int64_t id = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+    if (error != std::errc() || end != text.data() + text.size())
+      in.error("the id ", text, " of a token is no integer of 64 bits");
+    vocab.add(token, id, where);
+  });
   return vocab;
 }
 
@@ -47,8 +55,13 @@ size_t Vocab::slot_of(std::string_view token, uint32_t hash) const {
 void Vocab::grow() {
   std::vector<Slot> old(slots_.empty() ? 64 : slots_.size() * 2);
   old.swap(slots_);
-  for (const Slot& slot : old)
-    if (slot.entry >= 0) slots_[slot_of(entries_[slot.entry].token, slot.hash)] = slot;
+  const size_t mask = slots_.size() - 1;
+  for (const Slot& slot : old) {
+    if (slot.entry < 0) continue;
+    size_t at = slot.hash & mask;
+    while (slots_[at].entry >= 0) at = (at + 1) & mask;
+    slots_[at] = slot;
+  }
 }
 
 void Vocab::add(std::string_view token, int64_t id, std::string_view where) {

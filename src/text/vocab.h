@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_scanner.h"
 
 namespace stemma {
 
@@ -18,7 +18,7 @@ inline constexpr int32_t kMaxTokenId = (1 << 24) - 1;
 class Vocab {
  public:
   // {"token": id, ...}, the form of tokenizer.json and vocab.json.
-  static Vocab from_json(const Json& object, std::string_view where);
+  static Vocab read(JsonScanner& in, std::string_view where);
   // One token a line, ids by line number; trailing whitespace is no part of a token.
   static Vocab from_lines(std::string_view text, std::string_view where);
 
@@ -32,11 +32,13 @@ class Vocab {
   int32_t end_id() const { return static_cast<int32_t>(by_id_.size()); }  // ids are below this
   int32_t size() const { return static_cast<int32_t>(entries_.size()); }  // distinct tokens
 
- private:
   struct Entry {
     std::string token;
     int32_t id;
   };
+  const std::vector<Entry>& entries() const { return entries_; }  // in the order they were added
+
+ private:
   struct Slot {
     uint32_t hash = 0;
     int32_t entry = -1;

@@ -28,6 +28,7 @@ struct ModelToken {
 struct ModelScratch {
   WordCache cache;
   std::vector<WordToken> tokens;  // of the word at hand
+  std::string image;              // its byte-level image
   struct Node {                   // Unigram: the best way to get to a place
     double score;
     int32_t id;

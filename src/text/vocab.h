@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,8 @@ class Vocab {
   // A token that is there already changes its id.
   void add(std::string_view token, int64_t id, std::string_view where);
   int32_t find(std::string_view token) const;  // -1 where absent
+  // The same of many: their waits for memory overlap. `ids` has the size of `tokens`.
+  void find_all(std::span<const std::string_view> tokens, std::span<int32_t> ids) const;
   // The text of an id, nullptr where there is none.
   const std::string* token(int32_t id) const {
     return id >= 0 && id < end_id() && by_id_[id] >= 0 ? &entries_[by_id_[id]].token : nullptr;

@@ -111,14 +111,18 @@ Merges ranked_merges(const RankedTokens& ranked) {
   };
   Merges merges;
   std::vector<Merge> of_token;
+  std::vector<std::string_view> parts;  // both of each cut
+  std::vector<int32_t> ids;
   for (const auto& [text, id] : tokens) {
     of_token.clear();
+    parts.clear();
     const std::string_view view = text;
-    for (size_t at = 1; at < text.size(); ++at) {
-      const int32_t left = ranked.bytes.find(view.substr(0, at)),
-                    right = ranked.bytes.find(view.substr(at));
-      if (left >= 0 && right >= 0) of_token.push_back({left, right, at});
-    }
+    for (size_t at = 1; at < text.size(); ++at)
+      parts.insert(parts.end(), {view.substr(0, at), view.substr(at)});
+    ids.resize(parts.size());
+    ranked.bytes.find_all(parts, ids);
+    for (size_t i = 0; i < ids.size(); i += 2)
+      if (ids[i] >= 0 && ids[i + 1] >= 0) of_token.push_back({ids[i], ids[i + 1], i / 2 + 1});
     std::ranges::sort(of_token, {}, [](const Merge& m) { return std::pair(m.left, m.right); });
     for (const Merge& merge : of_token)
       merges.add(byte_level_image(view.substr(0, merge.at)),

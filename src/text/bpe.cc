@@ -187,6 +187,7 @@ class Bpe : public Model {
       reads_bytes_ &= bytes_[b] >= 0;
     }
     if (may_cut_before(kMetaspace, merges)) boundary_ = kMetaspace;
+    find_seams(merges);
   }
 
  private:
@@ -235,11 +236,31 @@ class Bpe : public Model {
     return true;
   }
 
-  void cut(std::string_view word, bool bytes, ModelScratch& scratch) const override {
+  // Words may be cut at seams where every character is a symbol or the bytes of a fallback: unknown
+  // ones would have to be known to their neighbours.
+  void find_seams(const Merges& merges) {
+    if (!options_.prefix.empty() || !options_.suffix.empty()) return;
+    if (reads_bytes_) {
+      seams_.emplace();
+      std::string bytes;
+      for (const auto& [token, id] : vocab_.entries())
+        if (byte_level_bytes(token, bytes)) seams_->add(bytes);
+    } else if (std::ranges::find(fallback_, -1) == fallback_.end()) {
+      // No merge may join bytes of a fallback, which are not in the text as they are spelled.
+      for (size_t rank = 0; rank < merges.size(); ++rank)
+        for (const std::string_view part : {merges.left(rank), merges.right(rank)})
+          if (std::ranges::find(fallback_, vocab_.find(part)) != fallback_.end()) return;
+      seams_.emplace();
+      for (const auto& [token, id] : vocab_.entries()) seams_->add(token);
+    }
+    if (seams_) seams_->finish();
+  }
+
+  void cut(std::string_view word, WordKind kind, ModelScratch& scratch) const override {
     std::vector<WordToken>& out = scratch.tokens;
-    if (options_.ignore_merges) {
+    if (options_.ignore_merges && !kind.part) {
       std::string_view token = word;
-      if (bytes) {
+      if (kind.bytes) {
         scratch.image.clear();
         for (const char b : word) scratch.image += byte_level_text(static_cast<uint8_t>(b));
         token = scratch.image;
@@ -247,16 +268,16 @@ class Bpe : public Model {
       const int32_t id = vocab_.find(token);
       if (id >= 0) return out.push_back({id, static_cast<uint32_t>(word.size())});
     }
-    cut_symbols(word, bytes, out);
+    cut_symbols(word, kind.bytes, out);
     if (out.size() <= kLongWord)
       merge_short(merges_, out);
     else
       merge_long(merges_, out, [] { return false; });
   }
 
-  void cut_with_dropout(std::string_view word, bool bytes, const Dropout& dropout,
+  void cut_with_dropout(std::string_view word, WordKind kind, const Dropout& dropout,
                         ModelScratch& scratch) const override {
-    cut_symbols(word, bytes, scratch.tokens);
+    cut_symbols(word, kind.bytes, scratch.tokens);
     uint64_t draws = 0;
     merge_long(merges_, scratch.tokens,
                [&] { return dropout.key.uniform(draws++) < dropout.probability; });

@@ -84,20 +84,20 @@ class Sequel {
 
 }  // namespace
 
-void Model::cut_with_dropout(std::string_view word, bool bytes, const Dropout&,
+void Model::cut_with_dropout(std::string_view word, WordKind kind, const Dropout&,
                              ModelScratch& scratch) const {
-  cut(word, bytes, scratch);
+  cut(word, kind, scratch);
 }
 
 template <class Out>
-void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, ModelScratch& scratch,
-                        Out& out) const {
+void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, bool part,
+                        ModelScratch& scratch, Out& out) const {
   const std::string_view word = text.text.substr(begin, end - begin);
   Sequel tokens(out, begin);
   WordCache::Slot* slot = nullptr;
   WordCache::Key key{};
   if (word.size() <= WordCache::kMaxBytes) {
-    key = WordCache::key_of(word, text.text.size() - begin);
+    key = WordCache::key_of(word, text.text.size() - begin, part);
     slot = &scratch.cache.slot(key);
     if (slot->key == key) {
       for (const uint32_t token : slot->tokens) {
@@ -107,8 +107,18 @@ void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, Mod
       return;
     }
   }
+  if (seams_ && !part && text.byte_level == reads_bytes_) {
+    auto seam = static_cast<uint32_t>(seams_->next(text.text, begin, end));
+    if (seam < end) {
+      for (uint32_t at = begin; at < end; at = seam) {
+        seam = static_cast<uint32_t>(seams_->next(text.text, at, end));
+        encode_word(text, at, seam, true, scratch, out);
+      }
+      return;
+    }
+  }
   scratch.tokens.clear();
-  cut(word, text.byte_level, scratch);
+  cut(word, {text.byte_level, part}, scratch);
   if (slot != nullptr) WordCache::put(*slot, key, scratch.tokens);
   for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
 }
@@ -132,13 +142,13 @@ void Model::encode_pieces(PreTokens& text, size_t limit, const Dropout& dropout,
     } else if (dropout.probability > 0) {
       const Dropout here{dropout.probability, dropout.key.at(piece.begin)};
       scratch.tokens.clear();
-      cut_with_dropout(text.of(piece), text.byte_level, here, scratch);
+      cut_with_dropout(text.of(piece), {text.byte_level, false}, here, scratch);
       Sequel tokens(out, piece.begin);
       for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
     } else {
       for (uint32_t begin = piece.begin, end; begin < piece.end; begin = end) {
         end = word_end(text.text, begin, piece.end);
-        encode_word(text, begin, end, scratch, out);
+        encode_word(text, begin, end, false, scratch, out);
       }
     }
     ++out.piece;

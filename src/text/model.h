@@ -12,6 +12,7 @@
 
 #include "text/dropout.h"
 #include "text/pre_tokens.h"
+#include "text/seams.h"
 #include "text/tokenizer_file.h"
 #include "text/vocab.h"
 #include "text/word_cache.h"
@@ -50,11 +51,15 @@ class Model {
   double dropout() const { return dropout_; }  // that the file asks for
 
  protected:
+  // How a word is given to cut().
+  struct WordKind {
+    bool bytes;  // it stands for its byte-level image
+    bool part;   // it is a part of a word, between two seams
+  };
   // Puts the tokens of a word, none of whose neighbours it depends on, into scratch.tokens.
-  // `bytes`: the word stands for its byte-level image.
-  virtual void cut(std::string_view word, bool bytes, ModelScratch& scratch) const = 0;
+  virtual void cut(std::string_view word, WordKind kind, ModelScratch& scratch) const = 0;
   // The same with dropout; the i-th draw is key.uniform(i). Only BPE knows it.
-  virtual void cut_with_dropout(std::string_view word, bool bytes, const Dropout& dropout,
+  virtual void cut_with_dropout(std::string_view word, WordKind kind, const Dropout& dropout,
                                 ModelScratch& scratch) const;
 
   Vocab vocab_;
@@ -63,14 +68,15 @@ class Model {
   // Words may be cut before each of these characters that does not follow another one: no token
   // crosses such a place. Empty: they may not.
   std::string boundary_;
+  std::optional<Seams> seams_;  // where else they may be cut
 
  private:
   template <class Out>
   void encode_pieces(PreTokens& text, size_t limit, const Dropout& dropout, ModelScratch& scratch,
                      Out out) const;
   template <class Out>
-  void encode_word(const PreTokens& text, uint32_t begin, uint32_t end, ModelScratch& scratch,
-                   Out& out) const;
+  void encode_word(const PreTokens& text, uint32_t begin, uint32_t end, bool part,
+                   ModelScratch& scratch, Out& out) const;
   uint32_t word_end(std::string_view text, uint32_t begin, uint32_t end) const;
 };
 

@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t zero = std::min(input.find('\0'), input.size());
   const std::string_view text = input.substr(std::min(zero + 1, input.size()));
   try {
-    const Tokenizer tokenizer = Tokenizer::from_json(Json::parse(input.substr(0, zero)));
+    const Tokenizer tokenizer = Tokenizer::from_text(std::string(input.substr(0, zero)));
     EncodeOptions options;
     const Encoding whole = tokenizer.encode(text, options);
     if (whole.ids.size() != whole.offsets.size()) std::abort();

@@ -177,7 +177,7 @@ struct TokenizerVerb {
 
   int inspect(const Session& session) const {
     const Tokenizer tokenizer = load(model);
-    const Json& file = tokenizer.file();
+    const Json file = tokenizer.file();
     const SpecialTokens& special = tokenizer.special();
     Json roles = Json::object();
     const auto role = [&](const char* name, std::optional<int32_t> id) {

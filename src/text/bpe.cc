@@ -16,7 +16,7 @@
 namespace stemma {
 namespace {
 
-// (left id, right id) -> rank and id of what they join to. Open addressing, at most half full.
+// (left id, right id) -> rank and id of what they join to. Open addressing, at most 2/3 full.
 class MergeTable {
  public:
   struct Merge {
@@ -26,13 +26,17 @@ class MergeTable {
 
   explicit MergeTable(size_t merges) {
     size_t size = 64;
-    while (size < merges * 2) size *= 2;
+    while (size * 2 < merges * 3) size *= 2;
     slots_.resize(size);
   }
 
   // A pair that is there already takes the later rank.
   void set(int32_t left, int32_t right, Merge merge) {
     slots_[slot(left, right)] = {key(left, right), merge};
+  }
+
+  void prefetch(int32_t left, int32_t right) const {
+    __builtin_prefetch(&slots_[hash_int(key(left, right)) & (slots_.size() - 1)]);
   }
 
   const Merge* find(int32_t left, int32_t right) const {
@@ -182,36 +186,39 @@ class Bpe : public Model {
       bytes_[b] = vocab_.find(byte_level_text(static_cast<uint8_t>(b)));
       reads_bytes_ &= bytes_[b] >= 0;
     }
-    if (reads_bytes_ && options_.ignore_merges) collect_byte_words();
     if (may_cut_before(kMetaspace, merges)) boundary_ = kMetaspace;
+    find_seams(merges);
   }
 
  private:
   void read_merges(const Merges& merges) {
-    const auto id = [&](std::string_view token, size_t rank) {
-      const int32_t found = vocab_.find(token);
-      check(found >= 0, "[", where_, "] merge ", rank, " needs the token '", token,
-            "', which is not in the vocabulary");
-      return found;
-    };
     check(merges.size() <= kMaxMerges, "[", where_, "] ", merges.size(), " merges; the limit is ",
           kMaxMerges);
-    std::string joined;
-    for (size_t rank = 0; rank < merges.size(); ++rank) {
-      const auto& [left, right] = merges[rank];
-      check(right.size() >= options_.prefix.size(), "[", where_, "] merge ", rank, " '", left, " ",
-            right, "' is shorter than the prefix of continuing pieces");
-      joined.assign(left).append(right, options_.prefix.size());
-      merges_.set(id(left, rank), id(right, rank), {static_cast<uint32_t>(rank), id(joined, rank)});
+    constexpr size_t kBlock = 256;  // merges looked up together
+    std::vector<std::string_view> tokens;
+    std::vector<std::string> without_prefix(kBlock);
+    std::vector<int32_t> ids(3 * kBlock);
+    for (size_t begin = 0; begin < merges.size(); begin += kBlock) {
+      const size_t end = std::min(begin + kBlock, merges.size());
+      tokens.clear();
+      for (size_t rank = begin; rank < end; ++rank) {
+        const std::string_view left = merges.left(rank), right = merges.right(rank);
+        std::string_view joined = merges.both(rank);
+        if (const size_t prefix = options_.prefix.size(); prefix > 0) {
+          check(right.size() >= prefix, "[", where_, "] merge ", rank, " '", left, " ", right,
+                "' is shorter than the prefix of continuing pieces");
+          joined = without_prefix[rank - begin].assign(left).append(right.substr(prefix));
+        }
+        tokens.insert(tokens.end(), {left, right, joined});
+      }
+      vocab_.find_all(tokens, ids);
+      for (size_t i = 0; i < tokens.size(); ++i)
+        check(ids[i] >= 0, "[", where_, "] merge ", begin + i / 3, " needs the token '", tokens[i],
+              "', which is not in the vocabulary");
+      for (size_t i = 0; i < tokens.size(); i += 3) merges_.prefetch(ids[i], ids[i + 1]);
+      for (size_t i = 0; i < tokens.size(); i += 3)
+        merges_.set(ids[i], ids[i + 1], {static_cast<uint32_t>(begin + i / 3), ids[i + 2]});
     }
-  }
-
-  // With ignore_merges a piece that is a token as it stands is taken so: here by its bytes.
-  void collect_byte_words() {
-    std::string bytes;
-    for (int32_t id = 0; id < vocab_.end_id(); ++id)
-      if (const std::string* token = vocab_.token(id); token && byte_level_bytes(*token, bytes))
-        byte_words_.add(bytes, id, where_);
   }
 
   // Whether words may be cut before this character where none stands in front of it: it is a token
@@ -223,27 +230,54 @@ class Bpe : public Model {
       return false;
     const bool drops = !options_.unk_token && std::ranges::find(fallback_, -1) != fallback_.end();
     if (drops || vocab_.find(character) < 0) return false;
-    return std::none_of(merges.begin(), merges.end(), [&](const auto& merge) {
-      return !merge.first.ends_with(character) && merge.second.starts_with(character);
-    });
+    for (size_t rank = 0; rank < merges.size(); ++rank)
+      if (!merges.left(rank).ends_with(character) && merges.right(rank).starts_with(character))
+        return false;
+    return true;
   }
 
-  void cut(std::string_view word, bool bytes, ModelScratch& scratch) const override {
+  // Words may be cut at seams where every character is a symbol or the bytes of a fallback: unknown
+  // ones would have to be known to their neighbours.
+  void find_seams(const Merges& merges) {
+    if (!options_.prefix.empty() || !options_.suffix.empty()) return;
+    if (reads_bytes_) {
+      seams_.emplace();
+      std::string bytes;
+      for (const auto& [token, id] : vocab_.entries())
+        if (byte_level_bytes(token, bytes)) seams_->add(bytes);
+    } else if (std::ranges::find(fallback_, -1) == fallback_.end()) {
+      // No merge may join bytes of a fallback, which are not in the text as they are spelled.
+      for (size_t rank = 0; rank < merges.size(); ++rank)
+        for (const std::string_view part : {merges.left(rank), merges.right(rank)})
+          if (std::ranges::find(fallback_, vocab_.find(part)) != fallback_.end()) return;
+      seams_.emplace();
+      for (const auto& [token, id] : vocab_.entries()) seams_->add(token);
+    }
+    if (seams_) seams_->finish();
+  }
+
+  void cut(std::string_view word, WordKind kind, ModelScratch& scratch) const override {
     std::vector<WordToken>& out = scratch.tokens;
-    if (options_.ignore_merges) {
-      const int32_t id = (bytes ? byte_words_ : vocab_).find(word);
+    if (options_.ignore_merges && !kind.part) {
+      std::string_view token = word;
+      if (kind.bytes) {
+        scratch.image.clear();
+        for (const char b : word) scratch.image += byte_level_text(static_cast<uint8_t>(b));
+        token = scratch.image;
+      }
+      const int32_t id = vocab_.find(token);
       if (id >= 0) return out.push_back({id, static_cast<uint32_t>(word.size())});
     }
-    cut_symbols(word, bytes, out);
+    cut_symbols(word, kind.bytes, out);
     if (out.size() <= kLongWord)
       merge_short(merges_, out);
     else
       merge_long(merges_, out, [] { return false; });
   }
 
-  void cut_with_dropout(std::string_view word, bool bytes, const Dropout& dropout,
+  void cut_with_dropout(std::string_view word, WordKind kind, const Dropout& dropout,
                         ModelScratch& scratch) const override {
-    cut_symbols(word, bytes, scratch.tokens);
+    cut_symbols(word, kind.bytes, scratch.tokens);
     uint64_t draws = 0;
     merge_long(merges_, scratch.tokens,
                [&] { return dropout.key.uniform(draws++) < dropout.probability; });
@@ -301,7 +335,6 @@ class Bpe : public Model {
   MergeTable merges_;
   int32_t unk_ = -1;
   std::array<int32_t, 256> bytes_{}, fallback_{};
-  Vocab byte_words_;
 };
 
 }  // namespace

@@ -35,23 +35,28 @@ Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex) {
                                  {"use_regex", use_regex}});
 }
 
-Json bpe_model(Json vocab, Json merges, std::vector<Json::Member> options) {
-  Json model = component("BPE", {{"dropout", nullptr},
-                                 {"unk_token", nullptr},
-                                 {"continuing_subword_prefix", nullptr},
-                                 {"end_of_word_suffix", nullptr},
-                                 {"fuse_unk", false},
-                                 {"byte_fallback", false},
-                                 {"ignore_merges", false}});
-  for (auto& [name, value] : options) model.set(name, std::move(value));
-  model.set("vocab", std::move(vocab));
-  model.set("merges", std::move(merges));
-  return model;
+ModelFile bpe_model(Vocab vocab, Merges merges, std::vector<Json::Member> options) {
+  Json fields = component("BPE", {{"dropout", nullptr},
+                                  {"unk_token", nullptr},
+                                  {"continuing_subword_prefix", nullptr},
+                                  {"end_of_word_suffix", nullptr},
+                                  {"fuse_unk", false},
+                                  {"byte_fallback", false},
+                                  {"ignore_merges", false}});
+  for (auto& [name, value] : options) fields.set(name, std::move(value));
+  return {.fields = std::move(fields), .vocab = std::move(vocab), .merges = std::move(merges)};
 }
 
-Json special_token(std::string_view content, const Json& id) {
+Json special_token(std::string_view content, int32_t id) {
   return added_token_json({.content = std::string(content), .normalized = false, .special = true},
-                          static_cast<int32_t>(id.as_int()));
+                          id);
+}
+
+Json cls_sep(const Vocab& vocab) {
+  const int32_t cls = vocab.find("[CLS]"), sep = vocab.find("[SEP]");
+  if (cls < 0 || sep < 0) return {};
+  return component("BertProcessing",
+                   {{"sep", Json::array({"[SEP]", sep})}, {"cls", Json::array({"[CLS]", cls})}});
 }
 
 }  // namespace stemma::file_parts

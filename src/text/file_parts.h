@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "text/tokenizer_file.h"
 
 namespace stemma::file_parts {
 
@@ -14,7 +15,9 @@ Json replace(const char* kind, std::string_view pattern, std::string_view conten
 Json split(std::string_view regex);  // isolated
 Json metaspace(std::string_view prepend_scheme, bool split);
 Json byte_level(bool add_prefix_space, bool trim_offsets, bool use_regex);
-Json bpe_model(Json vocab, Json merges, std::vector<Json::Member> options);
-Json special_token(std::string_view content, const Json& id);
+ModelFile bpe_model(Vocab vocab, Merges merges, std::vector<Json::Member> options);
+Json special_token(std::string_view content, int32_t id);
+// [CLS] A [SEP], as BERT reads it, where the vocabulary has both; otherwise null.
+Json cls_sep(const Vocab& vocab);
 
 }  // namespace stemma::file_parts

@@ -28,7 +28,7 @@ class LongestMatch : public Model {
     return ByteTrie(std::move(entries));
   }
 
-  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+  void cut(std::string_view word, WordKind, ModelScratch& scratch) const override {
     for (size_t at = 0, longest; at < word.size(); at += longest) {
       int32_t id = -1;
       longest = 0;

@@ -3,39 +3,28 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "text/serde_number.h"
 
 namespace stemma {
 namespace {
 
-std::unique_ptr<Model> parse_wordpiece(const Json& json, std::string_view where) {
+// The table of tokens and ids, which all models but Unigram have.
+Vocab take_vocab(ModelFile& model, std::string_view where) {
+  check(model.vocab.has_value(), "[", where, "] vocab must be an object of token: id");
+  return std::move(*model.vocab);
+}
+
+std::unique_ptr<Model> parse_wordpiece(ModelFile& model, std::string_view where) {
+  const Json& json = model.fields;
   WordPieceOptions options;
   options.unk_token = json.at("unk_token").as_string();
   options.prefix = json.at("continuing_subword_prefix").as_string();
   options.max_chars = static_cast<int>(json.at("max_input_chars_per_word").as_int());
-  return make_wordpiece(Vocab::from_json(json.at("vocab"), where), options, where);
+  return make_wordpiece(take_vocab(model, where), options, where);
 }
 
-// Merges are "a b" or ["a", "b"]; the second form is for tokens with a space in them.
-Merges parse_merges(const Json& json, std::string_view where) {
-  Merges merges;
-  merges.reserve(json.size());
-  for (const Json& item : json.items()) {
-    if (item.is_array()) {
-      check(item.size() == 2, "[", where, "] merge ", merges.size(), " is not a pair");
-      merges.emplace_back(item.at(size_t{0}).as_string(), item.at(size_t{1}).as_string());
-      continue;
-    }
-    const std::string& text = item.as_string();
-    const size_t space = text.find(' ');
-    check(space != text.npos && text.find(' ', space + 1) == text.npos, "[", where, "] merge ",
-          merges.size(), " '", text, "' is not two tokens with a space between");
-    merges.emplace_back(text.substr(0, space), text.substr(space + 1));
-  }
-  return merges;
-}
-
-std::unique_ptr<Model> parse_bpe(const Json& json, std::string_view where) {
+std::unique_ptr<Model> parse_bpe(ModelFile& model, std::string_view where) {
+  const Json& json = model.fields;
+  check(model.merges.has_value(), "[", where, "] merges must be an array of pairs of tokens");
   BpeOptions options;
   options.dropout = json.get("dropout", 0.0);
   check(options.dropout >= 0 && options.dropout <= 1, "[", where, "] dropout ", options.dropout,
@@ -47,11 +36,12 @@ std::unique_ptr<Model> parse_bpe(const Json& json, std::string_view where) {
   options.fuse_unk = json.get("fuse_unk", false);
   options.byte_fallback = json.get("byte_fallback", false);
   options.ignore_merges = json.get("ignore_merges", false);
-  return make_bpe(Vocab::from_json(json.at("vocab"), where), parse_merges(json.at("merges"), where),
-                  options, where);
+  return make_bpe(take_vocab(model, where), *model.merges, options, where);
 }
 
-std::unique_ptr<Model> parse_unigram(const Json& json, std::string_view where) {
+std::unique_ptr<Model> parse_unigram(ModelFile& model, std::string_view where) {
+  const Json& json = model.fields;
+  check(model.scored.has_value(), "[", where, "] vocab must be an array of [token, score]");
   UnigramOptions options;
   if (const Json* unk = json.find("unk_id"); unk != nullptr && !unk->is_null()) {
     const int64_t id = unk->as_int();
@@ -59,14 +49,7 @@ std::unique_ptr<Model> parse_unigram(const Json& json, std::string_view where) {
     options.unk_id = static_cast<int32_t>(id);
   }
   options.byte_fallback = json.get("byte_fallback", false);
-  std::vector<ScoredToken> tokens;
-  tokens.reserve(json.at("vocab").size());
-  for (const Json& item : json.at("vocab").items()) {
-    check(item.size() == 2, "[", where, "] token ", tokens.size(), " is no [text, score]");
-    tokens.push_back(
-        {item.at(size_t{0}).as_string(), serde_number(item.at(1).number_text(), where)});
-  }
-  return make_unigram(tokens, options, where);
+  return make_unigram(*model.scored, options, where);
 }
 
 // Where the tokens go: with their places, or only the ids.
@@ -101,20 +84,20 @@ class Sequel {
 
 }  // namespace
 
-void Model::cut_with_dropout(std::string_view word, bool bytes, const Dropout&,
+void Model::cut_with_dropout(std::string_view word, WordKind kind, const Dropout&,
                              ModelScratch& scratch) const {
-  cut(word, bytes, scratch);
+  cut(word, kind, scratch);
 }
 
 template <class Out>
-void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, ModelScratch& scratch,
-                        Out& out) const {
+void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, bool part,
+                        ModelScratch& scratch, Out& out) const {
   const std::string_view word = text.text.substr(begin, end - begin);
   Sequel tokens(out, begin);
   WordCache::Slot* slot = nullptr;
   WordCache::Key key{};
   if (word.size() <= WordCache::kMaxBytes) {
-    key = WordCache::key_of(word, text.text.size() - begin);
+    key = WordCache::key_of(word, text.text.size() - begin, part);
     slot = &scratch.cache.slot(key);
     if (slot->key == key) {
       for (const uint32_t token : slot->tokens) {
@@ -124,8 +107,18 @@ void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, Mod
       return;
     }
   }
+  if (seams_ && !part && text.byte_level == reads_bytes_) {
+    auto seam = static_cast<uint32_t>(seams_->next(text.text, begin, end));
+    if (seam < end) {
+      for (uint32_t at = begin; at < end; at = seam) {
+        seam = static_cast<uint32_t>(seams_->next(text.text, at, end));
+        encode_word(text, at, seam, true, scratch, out);
+      }
+      return;
+    }
+  }
   scratch.tokens.clear();
-  cut(word, text.byte_level, scratch);
+  cut(word, {text.byte_level, part}, scratch);
   if (slot != nullptr) WordCache::put(*slot, key, scratch.tokens);
   for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
 }
@@ -149,13 +142,13 @@ void Model::encode_pieces(PreTokens& text, size_t limit, const Dropout& dropout,
     } else if (dropout.probability > 0) {
       const Dropout here{dropout.probability, dropout.key.at(piece.begin)};
       scratch.tokens.clear();
-      cut_with_dropout(text.of(piece), text.byte_level, here, scratch);
+      cut_with_dropout(text.of(piece), {text.byte_level, false}, here, scratch);
       Sequel tokens(out, piece.begin);
       for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
     } else {
       for (uint32_t begin = piece.begin, end; begin < piece.end; begin = end) {
         end = word_end(text.text, begin, piece.end);
-        encode_word(text, begin, end, scratch, out);
+        encode_word(text, begin, end, false, scratch, out);
       }
     }
     ++out.piece;
@@ -172,20 +165,19 @@ void Model::encode_ids(PreTokens& text, size_t limit, const Dropout& dropout, Mo
   encode_pieces(text, limit, dropout, scratch, BareIds{out});
 }
 
-std::unique_ptr<Model> parse_model(const Json& json, std::string_view where) {
+std::unique_ptr<Model> parse_model(ModelFile model, std::string_view where) {
+  const Json& json = model.fields;
   // Old files leave the type out; the reference then takes the first model whose keys are there.
-  const std::string type = json.get("type", json.has("merges")                     ? "BPE"
+  const std::string type = json.get("type", model.merges                           ? "BPE"
                                             : json.has("max_input_chars_per_word") ? "WordPiece"
                                             : json.has("unk_token")                ? "WordLevel"
                                                                                    : "Unigram");
-  if (type == "WordPiece") return parse_wordpiece(json, where);
-  if (type == "BPE") return parse_bpe(json, where);
-  if (type == "Unigram") return parse_unigram(json, where);
+  if (type == "WordPiece") return parse_wordpiece(model, where);
+  if (type == "BPE") return parse_bpe(model, where);
+  if (type == "Unigram") return parse_unigram(model, where);
   if (type == "WordLevel")
-    return make_word_level(Vocab::from_json(json.at("vocab"), where),
-                           json.at("unk_token").as_string(), where);
-  if (type == "LongestMatch")
-    return make_longest_match(Vocab::from_json(json.at("vocab"), where), where);
+    return make_word_level(take_vocab(model, where), json.at("unk_token").as_string(), where);
+  if (type == "LongestMatch") return make_longest_match(take_vocab(model, where), where);
   fail(Code::kUnsupported, "[", where, "] model ", type,
        " is not one of BPE, WordPiece, WordLevel, Unigram, LongestMatch");
 }

@@ -10,9 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "text/dropout.h"
 #include "text/pre_tokens.h"
+#include "text/seams.h"
+#include "text/tokenizer_file.h"
 #include "text/vocab.h"
 #include "text/word_cache.h"
 
@@ -28,6 +29,7 @@ struct ModelToken {
 struct ModelScratch {
   WordCache cache;
   std::vector<WordToken> tokens;  // of the word at hand
+  std::string image;              // its byte-level image
   struct Node {                   // Unigram: the best way to get to a place
     double score;
     int32_t id;
@@ -49,11 +51,15 @@ class Model {
   double dropout() const { return dropout_; }  // that the file asks for
 
  protected:
+  // How a word is given to cut().
+  struct WordKind {
+    bool bytes;  // it stands for its byte-level image
+    bool part;   // it is a part of a word, between two seams
+  };
   // Puts the tokens of a word, none of whose neighbours it depends on, into scratch.tokens.
-  // `bytes`: the word stands for its byte-level image.
-  virtual void cut(std::string_view word, bool bytes, ModelScratch& scratch) const = 0;
+  virtual void cut(std::string_view word, WordKind kind, ModelScratch& scratch) const = 0;
   // The same with dropout; the i-th draw is key.uniform(i). Only BPE knows it.
-  virtual void cut_with_dropout(std::string_view word, bool bytes, const Dropout& dropout,
+  virtual void cut_with_dropout(std::string_view word, WordKind kind, const Dropout& dropout,
                                 ModelScratch& scratch) const;
 
   Vocab vocab_;
@@ -62,19 +68,20 @@ class Model {
   // Words may be cut before each of these characters that does not follow another one: no token
   // crosses such a place. Empty: they may not.
   std::string boundary_;
+  std::optional<Seams> seams_;  // where else they may be cut
 
  private:
   template <class Out>
   void encode_pieces(PreTokens& text, size_t limit, const Dropout& dropout, ModelScratch& scratch,
                      Out out) const;
   template <class Out>
-  void encode_word(const PreTokens& text, uint32_t begin, uint32_t end, ModelScratch& scratch,
-                   Out& out) const;
+  void encode_word(const PreTokens& text, uint32_t begin, uint32_t end, bool part,
+                   ModelScratch& scratch, Out& out) const;
   uint32_t word_end(std::string_view text, uint32_t begin, uint32_t end) const;
 };
 
 // Of the "model" of a tokenizer.json, whose "type" may be absent.
-std::unique_ptr<Model> parse_model(const Json& json, std::string_view where);
+std::unique_ptr<Model> parse_model(ModelFile model, std::string_view where);
 
 struct WordPieceOptions {
   std::string unk_token = "[UNK]";
@@ -87,10 +94,6 @@ std::unique_ptr<Model> make_wordpiece(Vocab vocab, const WordPieceOptions& optio
 struct UnigramOptions {
   std::optional<int32_t> unk_id;
   bool byte_fallback = false;
-};
-struct ScoredToken {
-  std::string text;
-  double score;
 };
 std::unique_ptr<Model> make_unigram(const std::vector<ScoredToken>& tokens,
                                     const UnigramOptions& options, std::string_view where);
@@ -106,8 +109,6 @@ struct BpeOptions {
   std::string prefix, suffix;  // of continuing pieces, of the last one; as a rule empty
   bool fuse_unk = false, byte_fallback = false, ignore_merges = false;
 };
-// In order of rank.
-using Merges = std::vector<std::pair<std::string, std::string>>;
 std::unique_ptr<Model> make_bpe(Vocab vocab, const Merges& merges, const BpeOptions& options,
                                 std::string_view where);
 

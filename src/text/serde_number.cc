@@ -4,9 +4,11 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace stemma {
 namespace {
@@ -70,6 +72,17 @@ double serde_number(std::string_view text, std::string_view where) {
           "] the number ", text, " is out of range");
   }
   return negative ? -value : value;
+}
+
+std::string serde_text(double value) {
+  const std::string shortest = Json(value).number_text();
+  if (serde_number(shortest, "number") == value) return shortest;
+  for (int precision = 9; precision <= 19; ++precision) {
+    char text[64];
+    const int size = std::snprintf(text, sizeof text, "%.*e", precision, value);
+    if (serde_number({text, static_cast<size_t>(size)}, "number") == value) return text;
+  }
+  return shortest;
 }
 
 }  // namespace stemma

@@ -40,24 +40,36 @@ constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
 
 }  // namespace
 
-Tokenizer::Impl::Impl(const Json& json, std::string_view place) : where(place), file(json) {
-  check(json.is_object(), "[", where, "] a tokenizer is a JSON object");
+Tokenizer::Impl::Impl(std::string text, std::string_view place)
+    : where(place), file(std::move(text)) {
+  build(TokenizerFile::parse(std::get<std::string>(file), where));
+}
+
+Tokenizer::Impl::Impl(TokenizerFile made, std::string_view place)
+    : where(place), file(std::move(made)) {
+  build(std::get<TokenizerFile>(file));
+}
+
+void Tokenizer::Impl::build(TokenizerFile parsed) {
+  const Json& json = parsed.parts;
   if (const Json& version = member(json, "version");
       !version.is_null() && !(version == Json("1.0")))
     fail(Code::kUnsupported, "[", where, "] version ", version.dump(), " is not \"1.0\"");
   // Errors of the JSON reader do not know which file and which part they are about.
-  const auto part = [&](std::string_view key, auto parse) {
+  const auto of = [&](std::string_view key, const Json& value, auto parse) {
     try {
-      if (const Json& value = member(json, key); !value.is_null()) parse(value);
+      if (!value.is_null()) parse(value);
     } catch (const Error& error) {
       constexpr std::string_view kReader = "[json] ";
       if (!error.message().starts_with(kReader)) throw;
       fail(error.code(), "[", where, "] ", key, ": ", error.message().substr(kReader.size()));
     }
   };
+  const auto part = [&](std::string_view key, auto parse) { of(key, member(json, key), parse); };
   part("normalizer", [&](const Json& j) { normalizer = parse_normalizer(j, where); });
   part("pre_tokenizer", [&](const Json& j) { pre_tokenizer = parse_pre_tokenizer(j, where); });
-  part("model", [&](const Json& j) { model = parse_model(j, where); });
+  of("model", parsed.model.fields,
+     [&](const Json&) { model = parse_model(std::move(parsed.model), where); });
   part("post_processor", [&](const Json& j) { post_processor = parse_post_processor(j, where); });
   part("decoder", [&](const Json& j) { decoder = parse_decoder(j, where); });
   check(model != nullptr, "[", where, "] has no model");
@@ -284,18 +296,26 @@ Encoding Tokenizer::Impl::finish(std::vector<Draft> drafts, const EncodeOptions&
   return out;
 }
 
-Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl, const Json& config) : impl_(std::move(impl)) {
+  if (config.is_null()) return;
+  impl_->read_config(config);
+  impl_->files.push_back({"tokenizer_config.json", config.dump(2) + "\n"});
+}
+
+Tokenizer Tokenizer::from_text(std::string file, std::string_view where, const Json& config) {
+  return Tokenizer(std::make_unique<Impl>(std::move(file), where), config);
+}
+
 Tokenizer Tokenizer::from_json(const Json& file, std::string_view where, const Json& config) {
-  auto impl = std::make_unique<Impl>(file, where);
-  if (!config.is_null()) {
-    impl->read_config(config);
-    impl->files.push_back({"tokenizer_config.json", config.dump(2) + "\n"});
-  }
-  return Tokenizer(std::move(impl));
+  return from_text(file.dump(2) + "\n", where, config);
+}
+
+Tokenizer Tokenizer::from_file(TokenizerFile file, std::string_view where, const Json& config) {
+  return Tokenizer(std::make_unique<Impl>(std::move(file), where), config);
 }
 
 Encoding Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -380,7 +400,11 @@ std::optional<int> Tokenizer::max_length() const { return impl_->max_length; }
 const Truncation& Tokenizer::truncation() const { return impl_->truncation; }
 const Padding& Tokenizer::padding() const { return impl_->padding; }
 double Tokenizer::dropout() const { return impl_->model->dropout(); }
-const Json& Tokenizer::file() const { return impl_->file; }
+Json Tokenizer::file() const {
+  if (const auto* text = std::get_if<std::string>(&impl_->file))
+    return Json::parse(*text, impl_->where);
+  return std::get<TokenizerFile>(impl_->file).json();
+}
 
 // Roles and length, for a tokenizer that came without a configuration.
 Json Tokenizer::Impl::config() const {
@@ -404,16 +428,14 @@ void Tokenizer::save(const std::filesystem::path& directory) const {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   check(!error, "[", directory.string(), "] cannot be made: ", error.message());
-  const auto write = [&](const char* name, auto make) {
-    const auto found = std::find_if(impl_->files.begin(), impl_->files.end(),
-                                    [&](const auto& file) { return file.name == name; });
-    write_file(directory / name,
-               found != impl_->files.end() ? found->bytes : make().dump(2) + "\n");
-  };
-  write("tokenizer.json", [&] { return impl_->file; });
-  write("tokenizer_config.json", [&] { return impl_->config(); });
-  for (const auto& [name, bytes] : impl_->files)
-    if (name == "special_tokens_map.json") write_file(directory / name, bytes);
+  const auto* text = std::get_if<std::string>(&impl_->file);
+  write_file(directory / "tokenizer.json", text != nullptr ? *text : file().dump(2) + "\n");
+  bool configured = false;
+  for (const auto& [name, bytes] : impl_->files) {
+    write_file(directory / name, bytes);
+    configured |= name == "tokenizer_config.json";
+  }
+  if (!configured) write_file(directory / "tokenizer_config.json", impl_->config().dump(2) + "\n");
 }
 
 StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)

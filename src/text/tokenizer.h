@@ -26,6 +26,8 @@
 
 namespace stemma {
 
+struct TokenizerFile;  // tokenizer_file.h
+
 // Asked for each added token that is found in the text, with its bytes: false leaves it to the
 // model as ordinary text.
 using AcceptAddedToken = std::function<bool(int32_t id, size_t begin, size_t end)>;
@@ -48,9 +50,13 @@ class Tokenizer {
  public:
   // From a model directory.
   static Tokenizer load(const std::filesystem::path& directory);
-  // From the contents of a tokenizer.json; `where` opens error messages. `config` holds the
-  // contents of a tokenizer_config.json (roles and lengths), if there is one.
+  // From a tokenizer.json; `where` opens error messages. `config` holds the contents of a
+  // tokenizer_config.json (roles and lengths), if there is one.
+  static Tokenizer from_text(std::string file, std::string_view where = "tokenizer.json",
+                             const Json& config = {});
   static Tokenizer from_json(const Json& file, std::string_view where = "tokenizer.json",
+                             const Json& config = {});
+  static Tokenizer from_file(TokenizerFile file, std::string_view where = "tokenizer.json",
                              const Json& config = {});
   // 256 byte tokens and <|endoftext|> (id 256), as a byte-level BPE without merges.
   static Tokenizer bytes();
@@ -80,7 +86,7 @@ class Tokenizer {
   const Truncation& truncation() const;
   const Padding& padding() const;
   double dropout() const;
-  const Json& file() const;  // the tokenizer.json it is made of
+  Json file() const;  // the tokenizer.json it is made of
 
   // Writes tokenizer.json and tokenizer_config.json (the files it was loaded from, byte for byte,
   // where there were any), and special_tokens_map.json where there was one.
@@ -88,7 +94,7 @@ class Tokenizer {
 
  private:
   struct Impl;
-  explicit Tokenizer(std::unique_ptr<Impl> impl);
+  explicit Tokenizer(std::unique_ptr<Impl> impl, const Json& config = {});
   std::unique_ptr<Impl> impl_;
   friend class StreamDecoder;
 };

@@ -3,6 +3,8 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
+#include <variant>
 #include <vector>
 
 #include "text/added_tokens.h"
@@ -12,6 +14,7 @@
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_file.h"
 
 namespace stemma {
 
@@ -28,7 +31,7 @@ struct Tokenizer::Impl {
   Truncation truncation;
   Padding padding;
 
-  Json file;  // the tokenizer.json it was made of
+  std::variant<std::string, TokenizerFile> file;  // its tokenizer.json, as read or as made
   struct SavedFile {
     std::string name, bytes;
   };
@@ -57,7 +60,9 @@ struct Tokenizer::Impl {
   mutable std::mutex scratch_mutex;
   mutable std::vector<std::unique_ptr<Scratch>> free_scratch;
 
-  Impl(const Json& json, std::string_view place);
+  Impl(std::string text, std::string_view place);  // of a tokenizer.json
+  Impl(TokenizerFile made, std::string_view place);
+  void build(TokenizerFile parsed);
   // Roles and lengths; `names` holds the special tokens by role, as both configuration files do.
   void read_config(const Json& config);
   void read_truncation(const Json& json);

@@ -17,8 +17,9 @@ Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
   older::OlderTokenizer older;
   const bool whole = files.has("tokenizer.json");
   if (!whole) older = older::read(files);
-  auto impl = std::make_unique<Impl>(whole ? files.read("tokenizer.json") : std::move(older.file),
-                                     whole ? files.where("tokenizer.json") : directory.string());
+  const std::string where = whole ? files.where("tokenizer.json") : directory.string();
+  auto impl = whole ? std::make_unique<Impl>(read_file(where), where)
+                    : std::make_unique<Impl>(std::move(older.file), where);
   const older::Defaults& defaults = older.defaults;
   if (!whole) impl->padding.side = defaults.padding_side;
   impl->read_config(files.tokenizer_config);
@@ -28,7 +29,7 @@ Tokenizer Tokenizer::load(const std::filesystem::path& directory) {
     if (!defaults.role(name).empty()) roles.set(name, defaults.role(name));
   impl->read_roles(roles);
 
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"})
+  for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"})
     if (files.has(name)) impl->files.push_back({name, read_file(directory / name)});
   return Tokenizer(std::move(impl));
 }

@@ -7,6 +7,7 @@
 #include "text/file_parts.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/serde_number.h"
 #include "text/train/bpe_trainer.h"
 #include "text/train/unigram_trainer.h"
 #include "text/train/word_counts.h"
@@ -70,21 +71,16 @@ std::vector<CountedWord> count_words(const TextSource& texts, const Front& front
   return counter.take();
 }
 
-Json ids_of(const std::vector<std::string>& tokens) {
-  std::vector<Json::Member> members;
-  for (size_t id = 0; id < tokens.size(); ++id) members.emplace_back(tokens[id], id);
-  return Json::object(std::move(members));
-}
-
-Json pairs_of(const LearnedBpe& learned) {
-  Json merges = Json::array();
-  for (const auto& [left, right] : learned.merges) merges.push_back(Json::array({left, right}));
-  return merges;
+Vocab ids_of(const std::vector<std::string>& tokens) {
+  Vocab vocab;
+  for (size_t id = 0; id < tokens.size(); ++id)
+    vocab.add(tokens[id], static_cast<int64_t>(id), "trainer");
+  return vocab;
 }
 
 // The tokenizer.json, with the special tokens as added ones, and the roles their names tell.
-Tokenizer assemble(const std::vector<std::string>& special, const Json& vocab, Front front,
-                   Json post_processor, Json decoder, Json model) {
+Tokenizer assemble(const std::vector<std::string>& special, const Vocab& vocab, Front front,
+                   Json decoder, ModelFile model) {
   static constexpr const char* kRoles[][2] = {{"<unk>", "unk_token"},   {"<s>", "bos_token"},
                                               {"</s>", "eos_token"},    {"[UNK]", "unk_token"},
                                               {"[PAD]", "pad_token"},   {"<pad>", "pad_token"},
@@ -94,31 +90,23 @@ Tokenizer assemble(const std::vector<std::string>& special, const Json& vocab, F
   Json config = Json::object(
       {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}});
   for (const std::string& token : special) {
-    added.push_back(special_token(token, vocab.at(token)));
+    added.push_back(special_token(token, vocab.find(token)));
     for (const auto& [name, role] : kRoles)
       if (token == name) config.set(role, token);
   }
-  return Tokenizer::from_json(Json::object({{"version", "1.0"},
-                                            {"truncation", nullptr},
-                                            {"padding", nullptr},
-                                            {"added_tokens", std::move(added)},
-                                            {"normalizer", std::move(front.normalizer)},
-                                            {"pre_tokenizer", std::move(front.pre_tokenizer)},
-                                            {"post_processor", std::move(post_processor)},
-                                            {"decoder", std::move(decoder)},
-                                            {"model", std::move(model)}}),
-                              "tokenizer.json", config);
+  Json parts = Json::object({{"version", "1.0"},
+                             {"truncation", nullptr},
+                             {"padding", nullptr},
+                             {"added_tokens", std::move(added)},
+                             {"normalizer", std::move(front.normalizer)},
+                             {"pre_tokenizer", std::move(front.pre_tokenizer)},
+                             {"post_processor", cls_sep(vocab)},
+                             {"decoder", std::move(decoder)}});
+  return Tokenizer::from_file({std::move(parts), std::move(model)}, "tokenizer.json", config);
 }
 
 bool has(const std::vector<std::string>& special, std::string_view token) {
   return std::ranges::find(special, token) != special.end();
-}
-
-// [CLS] A [SEP], as BERT reads it, where both are there.
-Json cls_sep(const std::vector<std::string>& special, const Json& vocab) {
-  if (!has(special, "[CLS]") || !has(special, "[SEP]")) return {};
-  return component("BertProcessing", {{"sep", Json::array({"[SEP]", vocab.at("[SEP]")})},
-                                      {"cls", Json::array({"[CLS]", vocab.at("[CLS]")})}});
 }
 
 Tokenizer train_bpe(const std::vector<CountedWord>& words, const std::vector<std::string>& special,
@@ -128,23 +116,19 @@ Tokenizer train_bpe(const std::vector<CountedWord>& words, const std::vector<std
   lesson.byte_level = training.kind == TokenizerKind::byte_bpe;
   if (training.kind == TokenizerKind::wordpiece) lesson.prefix = "##";
   const LearnedBpe learned = learn_bpe(words, lesson);
-  Json vocab = ids_of(learned.tokens);
+  const Vocab vocab = ids_of(learned.tokens);
   if (training.kind == TokenizerKind::byte_bpe)
-    return make_byte_bpe(std::move(vocab), pairs_of(learned), special, true);
-  Json post_processor = cls_sep(special, vocab);
-  if (training.kind == TokenizerKind::wordpiece) {
-    Json model = component("WordPiece", {{"unk_token", "[UNK]"},
-                                         {"continuing_subword_prefix", "##"},
-                                         {"max_input_chars_per_word", 100},
-                                         {"vocab", vocab}});
-    return assemble(special, vocab, std::move(front), std::move(post_processor),
+    return make_byte_bpe(vocab, learned.merges, special, true);
+  if (training.kind == TokenizerKind::wordpiece)
+    return assemble(special, vocab, std::move(front),
                     component("WordPiece", {{"prefix", "##"}, {"cleanup", true}}),
-                    std::move(model));
-  }
+                    {.fields = component("WordPiece", {{"unk_token", "[UNK]"},
+                                                       {"continuing_subword_prefix", "##"},
+                                                       {"max_input_chars_per_word", 100}}),
+                     .vocab = vocab});
   const Json unknown = has(special, "<unk>") ? Json("<unk>") : Json();
-  return assemble(
-      special, vocab, std::move(front), std::move(post_processor), metaspace("always", true),
-      bpe_model(vocab, pairs_of(learned), {{"unk_token", unknown}, {"fuse_unk", true}}));
+  return assemble(special, vocab, std::move(front), metaspace("always", true),
+                  bpe_model(vocab, learned.merges, {{"unk_token", unknown}, {"fuse_unk", true}}));
 }
 
 Tokenizer train_unigram(const std::vector<CountedWord>& words,
@@ -161,18 +145,15 @@ Tokenizer train_unigram(const std::vector<CountedWord>& words,
   for (ScoredToken& piece : learn_unigram(words, lesson, team))
     if (!has(special, piece.text)) pieces.push_back(std::move(piece));
   std::vector<std::string> tokens;
-  Json list = Json::array();
-  for (const auto& [text, score] : pieces) {
-    tokens.push_back(text);
-    list.push_back(Json::array({text, score}));
+  for (ScoredToken& piece : pieces) {
+    // What a file will give back.
+    piece.score = serde_number(serde_text(piece.score), "trainer");
+    tokens.push_back(piece.text);
   }
-  const Json vocab = ids_of(tokens);
-  Json post_processor = cls_sep(special, vocab);
-  return assemble(special, vocab, std::move(front), std::move(post_processor),
-                  metaspace("always", true),
-                  component("Unigram", {{"unk_id", unknown - special.begin()},
-                                        {"vocab", std::move(list)},
-                                        {"byte_fallback", false}}));
+  return assemble(special, ids_of(tokens), std::move(front), metaspace("always", true),
+                  {.fields = component("Unigram", {{"unk_id", unknown - special.begin()},
+                                                   {"byte_fallback", false}}),
+                   .scored = std::move(pieces)});
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ class Unigram : public Model {
     return *options_.unk_id;
   }
 
-  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+  void cut(std::string_view word, WordKind, ModelScratch& scratch) const override {
     const auto size = static_cast<uint32_t>(word.size());
     std::vector<Node>& nodes = scratch.nodes;
     std::vector<WordToken>& out = scratch.tokens;

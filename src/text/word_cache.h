@@ -23,13 +23,14 @@ class WordCache {
   static constexpr size_t kMaxBytes = 15;
   static constexpr size_t kMaxTokens = 4;
 
-  // Two words of 8 bytes each: the text padded with zeros, its size in the last byte.
+  // Two words of 8 bytes each: the text padded with zeros, its size (and a flag) in the last byte.
   struct Key {
     uint64_t low, high;
     bool operator==(const Key&) const = default;
   };
   // `readable`: bytes that may be read from word.data(), at least its size.
-  static Key key_of(std::string_view word, size_t readable) {
+  // A part of a word, which may be cut otherwise than the same word, has a key of its own.
+  static Key key_of(std::string_view word, size_t readable, bool part) {
     const size_t n = word.size();
     Key key{0, 0};
     if (readable >= 16) [[likely]] {
@@ -40,7 +41,7 @@ class WordCache {
     } else {
       std::memcpy(&key, word.data(), n);
     }
-    key.high |= uint64_t{n} << 56;
+    key.high |= (uint64_t{part} << 7 | n) << 56;
     return key;
   }
 

@@ -14,7 +14,7 @@ class WordLevel : public Model {
   }
 
  private:
-  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+  void cut(std::string_view word, WordKind, ModelScratch& scratch) const override {
     int32_t id = vocab_.find(word);
     if (id < 0) id = unk_;
     check(id >= 0, "[", where_, "] no token is '", word.substr(0, 40), "' and the unknown token '",

@@ -26,7 +26,7 @@ class WordPiece : public Model {
   }
 
  private:
-  void cut(std::string_view word, bool, ModelScratch& scratch) const override {
+  void cut(std::string_view word, WordKind, ModelScratch& scratch) const override {
     std::vector<WordToken>& out = scratch.tokens;
     size_t at = 0;
     if (word.size() <= static_cast<size_t>(options_.max_chars) ||

@@ -187,17 +187,17 @@ Json bos_eos_template(const Directory& files, const Defaults& defaults, const Ad
   return template_processing(single, pair, added, files.path.string());
 }
 
-Json tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,
-                    Json post_processor, Json decoder, Json model) {
-  return Json::object({{"version", "1.0"},
-                       {"truncation", nullptr},
-                       {"padding", nullptr},
-                       {"added_tokens", added.json()},
-                       {"normalizer", std::move(normalizer)},
-                       {"pre_tokenizer", std::move(pre_tokenizer)},
-                       {"post_processor", std::move(post_processor)},
-                       {"decoder", std::move(decoder)},
-                       {"model", std::move(model)}});
+TokenizerFile tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,
+                             Json post_processor, Json decoder, ModelFile&& model) {
+  return {Json::object({{"version", "1.0"},
+                        {"truncation", nullptr},
+                        {"padding", nullptr},
+                        {"added_tokens", added.json()},
+                        {"normalizer", std::move(normalizer)},
+                        {"pre_tokenizer", std::move(pre_tokenizer)},
+                        {"post_processor", std::move(post_processor)},
+                        {"decoder", std::move(decoder)}}),
+          std::move(model)};
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "text/encoding.h"
 #include "text/file_parts.h"
+#include "text/tokenizer_file.h"
 #include "text/vocab.h"
 
 namespace stemma::older {
@@ -47,7 +48,7 @@ struct Directory {
 };
 
 struct OlderTokenizer {
-  Json file;  // its tokenizer.json
+  TokenizerFile file;
   Defaults defaults;
 };
 
@@ -84,8 +85,8 @@ Json template_processing(const std::vector<TemplatePiece>& single,
 // Beginning and end of text where add_bos_token and add_eos_token ask for them.
 Json bos_eos_template(const Directory& files, const Defaults& defaults, const AddedList& added);
 
-Json tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,
-                    Json post_processor, Json decoder, Json model);
+TokenizerFile tokenizer_file(const AddedList& added, Json normalizer, Json pre_tokenizer,
+                             Json post_processor, Json decoder, ModelFile&& model);
 
 // The tokenizer of the vocabulary files there. Code::kNotFound where there are none.
 OlderTokenizer read(const Directory& files);

@@ -102,27 +102,31 @@ int64_t parse_number(std::string_view text, const std::string& where, int64_t li
 }
 
 // Merges by the ranks of what they make; every way to cut a token in two tokens is one.
-Json ranked_merges(const RankedTokens& ranked) {
+Merges ranked_merges(const RankedTokens& ranked) {
   auto tokens = ranked.tokens;
   std::ranges::stable_sort(tokens, {}, [](const auto& token) { return token.second; });
   struct Merge {
     int32_t left, right;
     size_t at;
   };
-  Json merges = Json::array();
+  Merges merges;
   std::vector<Merge> of_token;
+  std::vector<std::string_view> parts;  // both of each cut
+  std::vector<int32_t> ids;
   for (const auto& [text, id] : tokens) {
     of_token.clear();
+    parts.clear();
     const std::string_view view = text;
-    for (size_t at = 1; at < text.size(); ++at) {
-      const int32_t left = ranked.bytes.find(view.substr(0, at)),
-                    right = ranked.bytes.find(view.substr(at));
-      if (left >= 0 && right >= 0) of_token.push_back({left, right, at});
-    }
+    for (size_t at = 1; at < text.size(); ++at)
+      parts.insert(parts.end(), {view.substr(0, at), view.substr(at)});
+    ids.resize(parts.size());
+    ranked.bytes.find_all(parts, ids);
+    for (size_t i = 0; i < ids.size(); i += 2)
+      if (ids[i] >= 0 && ids[i + 1] >= 0) of_token.push_back({ids[i], ids[i + 1], i / 2 + 1});
     std::ranges::sort(of_token, {}, [](const Merge& m) { return std::pair(m.left, m.right); });
     for (const Merge& merge : of_token)
-      merges.push_back(Json::array(
-          {byte_level_image(view.substr(0, merge.at)), byte_level_image(view.substr(merge.at))}));
+      merges.add(byte_level_image(view.substr(0, merge.at)),
+                 byte_level_image(view.substr(merge.at)));
   }
   return merges;
 }
@@ -165,10 +169,10 @@ std::string python_literal(std::string_view text, const std::string& where, int6
   return out;
 }
 
-Json vocab_json(const RankedTokens& ranked) {
-  std::vector<Json::Member> members;
-  for (const auto& [bytes, id] : ranked.tokens) members.emplace_back(byte_level_image(bytes), id);
-  return Json::object(std::move(members));
+Vocab images(const RankedTokens& ranked, const std::string& where) {
+  Vocab vocab;
+  for (const auto& [bytes, id] : ranked.tokens) vocab.add(byte_level_image(bytes), id, where);
+  return vocab;
 }
 
 }  // namespace
@@ -184,19 +188,17 @@ OlderTokenizer read_tiktoken(const Directory& files, const std::string& name) {
   });
   check(!ranked.tokens.empty(), "[", where, "] has no tokens");
   const Encoding& encoding = encoding_of(name);
-  Json tokens = vocab_json(ranked);
-  for (const auto& [token, id] : encoding.special) tokens.set(token, id);
-  const Vocab vocab = Vocab::from_json(tokens, where);
-  AddedList added(vocab);
+  Vocab vocab = images(ranked, where);
+  for (const auto& [token, id] : encoding.special) vocab.add(token, id, where);
+  ModelFile model = bpe_model(std::move(vocab), ranked_merges(ranked), {{"ignore_merges", true}});
+  AddedList added(*model.vocab);
   added.add_configured(files, {});
   added.add_additional(files);
   for (const auto& [token, id] : encoding.special) added.add(Json(token), true);
   Json pre_tokenizer = sequence(
       "pretokenizers", Json::array({split(encoding.pattern), byte_level(false, true, false)}));
-  return {tokenizer_file(
-              added, Json(), std::move(pre_tokenizer), byte_level(true, false, true),
-              byte_level(true, true, true),
-              bpe_model(std::move(tokens), ranked_merges(ranked), {{"ignore_merges", true}})),
+  return {tokenizer_file(added, Json(), std::move(pre_tokenizer), byte_level(true, false, true),
+                         byte_level(true, true, true), std::move(model)),
           {}};
 }
 
@@ -213,14 +215,12 @@ OlderTokenizer read_rwkv(const Directory& files, const std::string& name) {
           ": the token has ", token.size(), " bytes, not ", size);
     ranked.add(std::move(token), parse_number(line.substr(0, first), where, number), where);
   });
-  Json tokens = vocab_json(ranked);
+  ModelFile model{.fields = component("LongestMatch"), .vocab = images(ranked, where)};
   static const Defaults kRwkv{"", "<|rwkv_tokenizer_end_of_text|>", "", "", "", "", ""};
-  tokens.set(kRwkv.eos, 0);  // the file begins with 1
-  const Vocab vocab = Vocab::from_json(tokens, where);
-  AddedList added(vocab);
+  model.vocab->add(kRwkv.eos, 0, where);  // the file begins with 1
+  AddedList added(*model.vocab);
   added.add_configured(files, kRwkv);
   added.add_additional(files);
-  Json model = component("LongestMatch", {{"vocab", std::move(tokens)}});
   return {tokenizer_file(added, Json(), Json(), bos_eos_template(files, kRwkv, added),
                          byte_level(true, true, true), std::move(model)),
           kRwkv};

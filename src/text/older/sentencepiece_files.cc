@@ -3,7 +3,6 @@
 // that is known here, as transformers reads a file of no class. A tokenizer.model that is none of
 // sentencepiece's is a file of tiktoken.
 #include <algorithm>
-#include <cstdio>
 #include <tuple>
 
 #include "base/error.h"
@@ -11,7 +10,6 @@
 #include "text/charsmap.h"
 #include "text/older/directory.h"
 #include "text/sentencepiece.h"
-#include "text/serde_number.h"
 #include "text/utf8.h"
 
 namespace stemma::older {
@@ -28,18 +26,6 @@ const Defaults kXlnet{"<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>
 const Defaults kLlama{"<s>", "</s>", "<unk>", "", "", "", "", Side::left};
 const Defaults kGemma{"<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>", Side::left};
 
-// A score as a number that serde_number() reads back exactly, which the shortest text need not be.
-Json score_json(float score) {
-  const auto exact = static_cast<double>(score);
-  for (int precision = 9; precision <= 17; ++precision) {
-    char text[64];
-    const int size = std::snprintf(text, sizeof text, "%.*e", precision, exact);
-    const Json number = Json::parse({text, static_cast<size_t>(size)});
-    if (serde_number(number.number_text(), "score") == exact) return number;
-  }
-  return exact;
-}
-
 Vocab vocab_of(const std::vector<Piece>& pieces, const std::string& where) {
   Vocab vocab;
   for (size_t id = 0; id < pieces.size(); ++id)
@@ -47,27 +33,26 @@ Vocab vocab_of(const std::vector<Piece>& pieces, const std::string& where) {
   return vocab;
 }
 
-Json unigram_model(const std::vector<Piece>& pieces, int64_t unk_id, bool byte_fallback,
-                   const std::string& where) {
+ModelFile unigram_model(const std::vector<Piece>& pieces, int64_t unk_id, bool byte_fallback,
+                        const std::string& where) {
   check(unk_id >= 0 && static_cast<size_t>(unk_id) < pieces.size(), "[", where,
         "] the unknown token's id ", unk_id, " is not one of the ", pieces.size(), " pieces");
-  Json vocab = Json::array();
-  for (const Piece& piece : pieces)
-    vocab.push_back(Json::array({piece.text, score_json(piece.score)}));
-  return component(
-      "Unigram",
-      {{"unk_id", unk_id}, {"vocab", std::move(vocab)}, {"byte_fallback", byte_fallback}});
+  std::vector<ScoredToken> scored;
+  scored.reserve(pieces.size());
+  for (const Piece& piece : pieces) scored.push_back({piece.text, piece.score});
+  return {.fields = component("Unigram", {{"unk_id", unk_id}, {"byte_fallback", byte_fallback}}),
+          .scored = std::move(scored)};
 }
 
 // Every way to cut a piece in two pieces is a merge; in the order of the pieces, then of the parts'
 // lengths, then of their ids.
-Json generated_merges(const std::vector<Piece>& pieces, const Vocab& vocab) {
+Merges generated_merges(const std::vector<Piece>& pieces, const Vocab& vocab) {
   struct Merge {
     std::string_view left, right;
     size_t left_size, right_size;  // characters
     int32_t left_id, right_id;
   };
-  Json merges = Json::array();
+  Merges merges;
   std::vector<Merge> of_piece;
   for (size_t id = 0; id < pieces.size(); ++id) {
     const std::string_view text = pieces[id].text;
@@ -85,18 +70,15 @@ Json generated_merges(const std::vector<Piece>& pieces, const Vocab& vocab) {
     std::ranges::sort(of_piece, {}, [](const Merge& m) {
       return std::tuple(m.left_size, m.right_size, m.left_id, m.right_id);
     });
-    for (const Merge& merge : of_piece) merges.push_back(Json::array({merge.left, merge.right}));
+    for (const Merge& merge : of_piece) merges.add(merge.left, merge.right);
   }
   return merges;
 }
 
-Json sentencepiece_bpe(const std::vector<Piece>& pieces, const Vocab& vocab, const Json& unk_token,
-                       bool byte_fallback) {
-  std::vector<Json::Member> tokens;
-  for (int32_t id = 0; id < vocab.end_id(); ++id)
-    if (const std::string* token = vocab.token(id)) tokens.emplace_back(*token, id);
+ModelFile sentencepiece_bpe(const std::vector<Piece>& pieces, const Vocab& vocab,
+                            const Json& unk_token, bool byte_fallback) {
   return bpe_model(
-      Json::object(std::move(tokens)), generated_merges(pieces, vocab),
+      vocab, generated_merges(pieces, vocab),
       {{"unk_token", unk_token}, {"fuse_unk", true}, {"byte_fallback", byte_fallback}});
 }
 
@@ -320,7 +302,7 @@ class SentencePieceReader {
     AddedList added(vocab);
     added.add_configured(files_, defaults);
     add_symbols(model_.pieces, added);
-    Json model =
+    ModelFile model =
         model_.kind == SentencePieceModel::kBpe
             ? sentencepiece_bpe(model_.pieces, vocab, Json(defaults.unk), model_.byte_fallback)
             : unigram_model(model_.pieces, model_.unk_id, model_.byte_fallback, where_);

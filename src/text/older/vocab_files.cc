@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_scanner.h"
 #include "text/older/directory.h"
+#include "text/utf8.h"
 
 namespace stemma::older {
 using namespace file_parts;
@@ -16,10 +18,20 @@ const Defaults kGpt2{"<|endoftext|>", "<|endoftext|>", "<|endoftext|>", "", "", 
 const Defaults kQwen2{"", "<|endoftext|>", "<|endoftext|>", "", "<|endoftext|>", "", ""};
 const Defaults kGpt1{"", "", "<unk>", "", "", "", ""};
 
-// One pair a line; a first line may name the version.
-Json read_merges(const std::string& where) {
+Vocab read_vocab(const std::string& where) {
   const std::string text = read_file(where);
-  Json merges = Json::array();
+  JsonScanner in(text, where);
+  Vocab vocab = Vocab::read(in, where);
+  in.finish();
+  return vocab;
+}
+
+// One pair a line; a first line may name the version.
+Merges read_merges(const std::string& where) {
+  const std::string text = read_file(where);
+  const size_t bad = utf8::first_invalid(text);
+  check(bad == text.size(), "[", where, "] is not UTF-8 at byte ", bad);
+  Merges merges;
   std::string_view rest = text;
   for (bool first = true; !rest.empty(); first = false) {
     const size_t end = std::min(rest.find('\n'), rest.size());
@@ -29,21 +41,19 @@ Json read_merges(const std::string& where) {
     if ((first && line.starts_with("#version")) || line.empty()) continue;
     const size_t space = line.find(' ');
     check(space != line.npos, "[", where, "] line '", line, "' is not two tokens with a space");
-    merges.push_back(Json::array({line.substr(0, space), line.substr(space + 1)}));
+    merges.add(line.substr(0, space), line.substr(space + 1));
   }
   return merges;
 }
 
 // GPT-1's: words as BERT cuts them, their ends marked.
-Json gpt1_file(const Directory& files, Json vocab, Json merges, const AddedList& added) {
+TokenizerFile gpt1_file(const Directory& files, ModelFile&& model, const AddedList& added) {
   Json normalizer = component("BertNormalizer", {{"clean_text", true},
                                                  {"handle_chinese_chars", true},
                                                  {"strip_accents", nullptr},
                                                  {"lowercase", true}});
-  Json model = bpe_model(std::move(vocab), std::move(merges),
-                         {{"unk_token", files.role_content("unk_token", kGpt1)},
-                          {"continuing_subword_prefix", ""},
-                          {"end_of_word_suffix", "</w>"}});
+  model.fields.set("unk_token", files.role_content("unk_token", kGpt1));
+  model.fields.set("end_of_word_suffix", "</w>");
   return tokenizer_file(added, std::move(normalizer), component("BertPreTokenizer"),
                         bos_eos_template(files, kGpt1, added),
                         component("BPEDecoder", {{"suffix", "</w>"}}), std::move(model));
@@ -57,11 +67,12 @@ OlderTokenizer read_wordpiece(const Directory& files) {
     fail(Code::kUnsupported, "[", where, "] tokenizer_class ", name,
          " is not built without its tokenizer.json; there are BertTokenizer, "
          "DistilBertTokenizer, ElectraTokenizer");
-  const Vocab vocab = Vocab::from_lines(read_file(where), where);
-  std::vector<Json::Member> tokens;
-  for (int32_t id = 0; id < vocab.end_id(); ++id)
-    if (const std::string* token = vocab.token(id)) tokens.emplace_back(*token, id);
-  AddedList added(vocab);
+  ModelFile model{
+      .fields = component("WordPiece", {{"unk_token", files.role_content("unk_token", kBert)},
+                                        {"continuing_subword_prefix", "##"},
+                                        {"max_input_chars_per_word", 100}}),
+      .vocab = Vocab::from_lines(read_file(where), where)};
+  AddedList added(*model.vocab);
   added.add_configured(files, kBert);
   added.add_additional(files);
   const Json& config = files.tokenizer_config;
@@ -75,10 +86,6 @@ OlderTokenizer read_wordpiece(const Directory& files) {
                                {"lowercase", config.get("do_lower_case", true)}});
   Json post_processor = template_processing(
       {{cls}, {"$A"}, {sep}}, {{cls}, {"$A"}, {sep}, {"$B", 1}, {sep, 1}}, added, where);
-  Json model = component("WordPiece", {{"unk_token", files.role_content("unk_token", kBert)},
-                                       {"continuing_subword_prefix", "##"},
-                                       {"max_input_chars_per_word", 100},
-                                       {"vocab", Json::object(std::move(tokens))}});
   return {tokenizer_file(added, std::move(normalizer), component("BertPreTokenizer"),
                          std::move(post_processor),
                          component("WordPiece", {{"prefix", "##"}, {"cleanup", true}}),
@@ -99,14 +106,12 @@ OlderTokenizer read_vocab_and_merges(const Directory& files) {
     fail(Code::kUnsupported, "[", where, "] tokenizer_class ", name,
          " is not built without its tokenizer.json; there are GPT2Tokenizer, RobertaTokenizer, "
          "BartTokenizer, LongformerTokenizer, Qwen2Tokenizer, OpenAIGPTTokenizer");
-  Json tokens = files.read("vocab.json");
-  Json merges = read_merges(files.where("merges.txt"));
-  const Vocab vocab = Vocab::from_json(tokens, where);
-  AddedList added(vocab);
+  ModelFile model = bpe_model(read_vocab(where), read_merges(files.where("merges.txt")),
+                              {{"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}});
+  AddedList added(*model.vocab);
   added.add_configured(files, *defaults);
   added.add_additional(files);
-  if (defaults == &kGpt1)
-    return {gpt1_file(files, std::move(tokens), std::move(merges), added), kGpt1};
+  if (defaults == &kGpt1) return {gpt1_file(files, std::move(model), added), kGpt1};
 
   const bool prefix_space = files.tokenizer_config.get("add_prefix_space", false);
   Json normalizer, pre_tokenizer = byte_level(prefix_space, true, true), post_processor;
@@ -133,8 +138,6 @@ OlderTokenizer read_vocab_and_merges(const Directory& files) {
                            R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"),
                      byte_level(prefix_space, true, false)}));
   }
-  Json model = bpe_model(std::move(tokens), std::move(merges),
-                         {{"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}});
   return {tokenizer_file(added, std::move(normalizer), std::move(pre_tokenizer),
                          std::move(post_processor), byte_level(true, true, true), std::move(model)),
           *defaults};

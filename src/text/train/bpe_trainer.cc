@@ -189,7 +189,7 @@ class Trainer {
     for (size_t i = 0; i < merges_.size(); ++i) last[merges_[i]] = i;
     for (size_t i = 0; i < merges_.size(); ++i)
       if (last[merges_[i]] == i)
-        out.merges.emplace_back(tokens_[merges_[i].first], tokens_[merges_[i].second]);
+        out.merges.add(tokens_[merges_[i].first], tokens_[merges_[i].second]);
     return out;
   }
 

@@ -5,9 +5,9 @@
 #include <functional>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "text/tokenizer_file.h"
 #include "text/train/word_counts.h"
 
 namespace stemma {
@@ -28,7 +28,7 @@ struct BpeLesson {
 
 struct LearnedBpe {
   std::vector<std::string> tokens;  // by id
-  std::vector<std::pair<std::string, std::string>> merges;
+  Merges merges;
 };
 
 LearnedBpe learn_bpe(std::span<const CountedWord> words, const BpeLesson& lesson);

@@ -59,8 +59,9 @@ void refuse_others(const Json& config) {
 LatentAttention attention_of(const Json& config) {
   LatentAttention a;
   a.heads = integer(config, "num_attention_heads", 128);
-  check(integer(config, "num_key_value_heads", a.heads) == a.heads,
-        "[config.json] num_key_value_heads must be num_attention_heads, ", a.heads);
+  if (integer(config, "num_key_value_heads", a.heads) != a.heads)
+    fail(Code::kUnsupported, "[config.json] num_key_value_heads must be num_attention_heads, ",
+         a.heads);
   const Json* q_rank = config.find("q_lora_rank");
   a.q_rank = q_rank && q_rank->is_null() ? 0 : integer(config, "q_lora_rank", 1536);
   a.kv_rank = integer(config, "kv_lora_rank", 512);
@@ -144,13 +145,13 @@ Resolved resolve_as(const Json& config, std::string_view architecture, int defau
 
 }  // namespace
 
-STEMMA_FAMILY(deepseek_v3, "latent attention, balanced experts in groups, further tokens",
+STEMMA_FAMILY(deepseek_v3, "llama", "latent attention, balanced experts in groups, further tokens",
               "DeepseekV3ForCausalLM", "DeepseekV3Model", "DeepseekV3ForSequenceClassification",
               "DeepseekV3ForTokenClassification") {
   return resolve_as(config, architecture, 1);
 }
 
-STEMMA_FAMILY(kimi_k2, "DeepSeek-V3's wiring with one group of experts", "DeepseekV3ForCausalLM") {
+STEMMA_FAMILY(kimi_k2, "deepseek_v3", "one group of experts", "DeepseekV3ForCausalLM") {
   return resolve_as(config, architecture, 0);
 }
 

@@ -4,7 +4,7 @@
 
 namespace stemma {
 
-STEMMA_FAMILY(mamba, "a selective state-space layer in each block, no attention",
+STEMMA_FAMILY(mamba, "s4", "a selective state-space layer in each block, no attention",
               "MambaForCausalLM", "MambaModel") {
   const int width = integer(config, "hidden_size", 768);
   Selective mixer;

@@ -6,7 +6,7 @@
 
 namespace stemma {
 
-STEMMA_FAMILY(mamba2, "Mamba with heads that share a decay, and a gated norm", "Mamba2ForCausalLM",
+STEMMA_FAMILY(mamba2, "mamba", "heads that share a decay, and a gated norm", "Mamba2ForCausalLM",
               "Mamba2Model") {
   const int width = integer(config, "hidden_size", 4096);
   Ssd mixer;

@@ -46,7 +46,7 @@ TEST(Cli, UnsupportedFamiliesExitWithFour) {
   const TempDir dir;
   for (
       const char* config :
-      {R"({"model_type": "mamba"})",
+      {R"({"model_type": "perceptron"})",
        R"({"model_type": "bert", "architectures": ["JinaBertModel"], "position_embedding_type": "alibi", "feed_forward_type": "geglu"})",
        R"({"model_type": "bert", "alibi_starting_size": 512, "architectures": ["BertForMaskedLM"]})"}) {
     write_file(dir / "config.json", config);

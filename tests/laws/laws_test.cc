@@ -103,7 +103,17 @@ TEST_P(Laws, KernelsAreTheDefinition) {
                        m->forward(defined, batch_of(*m, sequences)).to_vector<float>()),
               1e-5);
     const std::vector<float> kernels = gradients(c_, *m, sequences, 1);
-    EXPECT_LE(relative(kernels, gradients(defined, *m, sequences, 1)), 1e-5);
+    const std::vector<float> definition = gradients(defined, *m, sequences, 1);
+    // A model of a few channels may magnify every rounding: what one of each weight does to the
+    // gradients is what an order of summation may do.
+    const Tensor& weights = m->params().values();
+    const RngKey key = RngKey(seed()).of("round");
+    for (int64_t i = 0; i < weights.elements(); ++i)
+      weights.data<float>()[i] *=
+          1 + static_cast<float>(6e-8 * key.normal(static_cast<uint64_t>(i)));
+    m->params().refresh(c_);
+    const double rounding = relative(gradients(defined, *m, sequences, 1), definition);
+    EXPECT_LE(relative(kernels, definition), std::max(1e-5, 10 * rounding));
   }
 }
 
@@ -118,6 +128,26 @@ Json random_config(Draw& d, const Family& family) {
   config.set("hidden_size", heads * d.between(2, 6));
   config.set("num_attention_heads", heads);
   config.set("num_key_value_heads", kv);
+  // Sizes that other families have beside these, small ones.
+  for (const auto& [key, size] :
+       std::initializer_list<std::pair<const char*, int>>{{"n_routed_experts", 4},
+                                                          {"num_experts_per_tok", 2},
+                                                          {"n_group", 2},
+                                                          {"topk_group", 1},
+                                                          {"moe_intermediate_size", 5},
+                                                          {"q_lora_rank", 6},
+                                                          {"kv_lora_rank", 7},
+                                                          {"qk_rope_head_dim", 4},
+                                                          {"qk_nope_head_dim", 5},
+                                                          {"v_head_dim", 3},
+                                                          {"first_k_dense_replace", 1},
+                                                          {"state_size", 4},
+                                                          {"n_groups", 1},
+                                                          {"expand", 2},
+                                                          {"num_heads", heads}})
+    config.set(key, size);
+  if (family.model_type == "mamba2")
+    config.set("head_dim", 2 * config.at("hidden_size").as_int() / heads);
   config.set("num_hidden_layers", d.between(1, 3));
   config.set("intermediate_size", d.between(3, 20));
   config.set("vocab_size", d.between(10, 40));

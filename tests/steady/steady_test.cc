@@ -87,7 +87,15 @@ TEST_P(SteadyDecoding, NorDoesSampling) {
               .top_p = 0.9,
               .min_p = 0.01,
               .repetition_penalty = 1.2});
-  EXPECT_EQ(calls_when_steady([&] { scheduler_->step(); }), 0);
+  // Each sequence is sampled on one thread, with lists of its own: how many are alive at once, and
+  // so when the pool has them all, is a matter of chance; but then there are enough.
+  int without = 0;
+  for (int step = 1; step <= 19 && without < 3; ++step) {
+    const int64_t before = malloc_calls();
+    scheduler_->step();
+    without = malloc_calls() == before ? without + 1 : 0;
+  }
+  EXPECT_EQ(without, 3);
 }
 
 // Every 64 tokens a sequence needs a page more for each layer, and may need room to list it.

@@ -132,7 +132,7 @@ Job training(Ctx& c, Subject& subject, bool causal, int length) {
         std::make_unique<Optimizer>(c, subject.model->params(), OptimizerSpec{.lr = 1e-4});
   }
   const std::vector<int> lengths(4, length);
-  TrainPart part{batch_of(model, lengths), {}};
+  TrainPart part{batch_of(model, lengths), {}, {}};
   for (int64_t i = 0; i < part.batch.main.tokens(); ++i)
     part.labels.push_back(causal || i % 7 == 0 ? part.batch.main.ids[static_cast<size_t>(i)]
                                                : -100);

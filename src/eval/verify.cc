@@ -351,7 +351,7 @@ class CaseRun {
       const CaseInputs rows =
           whole.part(whole.sequences() * p / count, whole.sequences() * (p + 1) / count);
       const Ints labels = rows.per_token("labels");
-      out.push_back({rows.batch(), causal ? next_labels(rows.batch().main, labels) : labels});
+      out.push_back({rows.batch(), causal ? next_labels(rows.batch().main, labels) : labels, {}});
     }
     return out;
   }

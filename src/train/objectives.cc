@@ -178,6 +178,18 @@ LossSum training_loss(Ctx& c, const Model& model, const Batch& batch, const Tens
   return loss;
 }
 
+Tensor sentence_loss(Ctx& c, const Model& model, const Batch& batch, const Tensor& hidden,
+                     const Ints& labels) {
+  const auto* pooler = model.head<PoolerLayer>();
+  const auto* classifier = model.head<ClassifierLayer>();
+  if (!pooler || !classifier)
+    fail(Code::kUnsupported, "[loss] the model has no classifier of whole sequences");
+  const Tensor logits = (*classifier)(c, batch, hidden, (*pooler)(c, batch, hidden));
+  check(static_cast<int64_t>(labels.size()) == logits.extent(0), "[loss] ", labels.size(),
+        " labels for ", logits.extent(0), " sequences");
+  return sum_all(c, cross_entropy(c, logits, Tensor::from(c, labels)));
+}
+
 Ints next_labels(const Stream& stream, const Ints& labels) {
   check(static_cast<int64_t>(labels.size()) == stream.tokens(), "[loss] ", labels.size(),
         " labels for ", stream.tokens(), " tokens");

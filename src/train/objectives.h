@@ -30,6 +30,11 @@ LossSum language_loss(Ctx& c, const Model& model, const Tensor& hidden, const In
 LossSum training_loss(Ctx& c, const Model& model, const Batch& batch, const Tensor& hidden,
                       const Ints& labels);
 
+// Of a model with a pooler and a classifier that reads it: the sum over the batch's sequences of
+// -log softmax of the class `labels` [S] name.
+Tensor sentence_loss(Ctx& c, const Model& model, const Batch& batch, const Tensor& hidden,
+                     const Ints& labels);
+
 // What each row of a causal model has to predict, given the label of each token [T]: the label of
 // the row after it in the same sequence, -100 at the end.
 Ints next_labels(const Stream& stream, const Ints& labels);

@@ -34,6 +34,9 @@ std::span<const std::pair<std::string_view, DataObjective>> names_of(DataObjecti
   return kObjectiveNames;
 }
 std::span<const std::pair<std::string_view, Packing>> names_of(Packing) { return kPackingNames; }
+std::span<const std::pair<std::string_view, Sentences>> names_of(Sentences) {
+  return kSentencesNames;
+}
 std::span<const std::pair<std::string_view, Rematerialise>> names_of(Rematerialise) {
   return kRematerialiseNames;
 }
@@ -429,6 +432,9 @@ void check_recipe(const Recipe& r, std::string_view where) {
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");
   need(r.optimizer.lr >= 0 && r.optimizer.weight_decay >= 0 && r.optimizer.max_grad_norm >= 0,
        "optimizer.lr, weight_decay and max_grad_norm must not be negative");
+  need(r.mask_copies >= 0, "mask_copies must be 0 or more");
+  need(r.sentences == Sentences::one || r.objective == DataObjective::masked,
+       "sentences are asked about with objective = \"masked\" alone");
   need(r.optimizer.eps > 0, "optimizer.eps must be more than 0");
   for (double beta : r.optimizer.betas)
     need(beta >= 0 && beta < 1, "optimizer.betas must lie in [0, 1), one is ", beta);

@@ -28,6 +28,8 @@ constexpr std::array<std::pair<std::string_view, DataObjective>, 4> kObjectiveNa
      {"masked", DataObjective::masked},
      {"span_corruption", DataObjective::span_corruption},
      {"seq2seq", DataObjective::seq2seq}}};
+constexpr std::array<std::pair<std::string_view, Sentences>, 3> kSentencesNames = {
+    {{"one", Sentences::one}, {"next", Sentences::next}, {"order", Sentences::order}}};
 constexpr std::array<std::pair<std::string_view, Packing>, 2> kPackingNames = {
     {{"join", Packing::join}, {"documents", Packing::documents}}};
 
@@ -97,10 +99,13 @@ struct Recipe {
   Format dtype = Format::f32;  // of the matrix products; weights and moments stay f32
   int64_t steps = 1000;
   uint64_t seed = 0;
-  double validation = 0.05;                     // share of the data that is kept for evaluation
-  int64_t eval_every = 100;                     // steps; 0: only at the end
-  int64_t eval_sequences = 0;                   // 0: the whole validation part
-  double mask_rate = MaskSpec().rate;           // masked and span corruption only
+  double validation = 0.05;            // share of the data that is kept for evaluation
+  int64_t eval_every = 100;            // steps; 0: only at the end
+  int64_t eval_sequences = 0;          // 0: the whole validation part
+  double mask_rate = MaskSpec().rate;  // masked and span corruption only
+  bool mask_words = false;             // masked only: whole words
+  int64_t mask_copies = 0;             // masked only: epochs after which masks come again; 0: never
+  Sentences sentences = Sentences::one;  // masked only: what is asked of a sequence as a whole
   double span_length = SpanSpec().mean_length;  // span corruption only
   std::string out;
   int64_t save_every = 500;  // steps; 0: only at the end
@@ -128,6 +133,9 @@ struct Recipe {
     v("eval_every", s.eval_every);
     v("eval_sequences", s.eval_sequences);
     v("mask_rate", s.mask_rate);
+    v("mask_words", s.mask_words);
+    v("mask_copies", s.mask_copies);
+    v("sentences", s.sentences);
     v("span_length", s.span_length);
     v("out", s.out);
     v("save_every", s.save_every);

@@ -81,32 +81,51 @@ const Family& family_named(const std::string& name) {
   fail(Code::kUnsupported, "[recipe] there is no model family \"", name, "\"; known are ", known);
 }
 
+// The heads beside the language model's that answer what is asked of a whole sequence.
+bool answers(const ModelSpec& spec, Sentences sentences) {
+  if (sentences == Sentences::one) return spec.heads.size() == 1;
+  const auto* classifier = spec.head<Classifier>();
+  return spec.heads.size() == 3 && spec.head<Pooler>() && classifier &&
+         classifier->label ==
+             (sentences == Sentences::next ? "next_sentence_label" : "sentence_order_label");
+}
+
 // Whether a model learns the objective and nothing else: one language-model head, over attention
 // that sees what the objective lets it see, with an encoder before it where there are sources.
-bool learns(const ModelSpec& spec, DataObjective objective) {
+bool learns(const ModelSpec& spec, DataObjective objective, Sentences sentences) {
   const bool causal = objective != DataObjective::masked;
   const auto* head = spec.head<LmHead>();
-  if (!head || spec.heads.size() != 1) return false;
+  if (!head || !answers(spec, sentences)) return false;
   if (spec.reads_source() != has_source(objective)) return false;
   if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
   return std::all_of(spec.stack().blocks.begin(), spec.stack().blocks.end(),
                      [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
 }
 
-// intermediate_size, or what the family's configuration class calls it.
-const char* spelling_of_inner(std::string_view family) {
-  return family == "t5" ? "d_ff" : "intermediate_size";
+// Makes the feed-forwards `inner` wide, under whichever key the family's configuration class has
+// for that.
+void set_inner(Json& config, int inner) {
+  for (const char* key : {"intermediate_size", "d_ff", "n_inner", "ffn_dim"}) {
+    Json with = config;
+    with.set(key, inner);
+    if (inner_width(resolve(with).spec.stack().blocks.front().ffn) != inner) continue;
+    config = std::move(with);
+    return;
+  }
 }
 
 // The class of `config`'s family that learns the objective; the one it names where that does.
-std::string class_for(Json config, DataObjective objective) {
+std::string class_for(Json config, const Recipe& recipe) {
+  const DataObjective objective = recipe.objective;
   const Json* named = config.find("architectures");
-  if (named && learns(resolve(config).spec, objective)) return named->at(size_t{0}).as_string();
+  if (named && learns(resolve(config).spec, objective, recipe.sentences))
+    return named->at(size_t{0}).as_string();
   const Family& family = family_named(config.at("model_type").as_string());
   for (std::string_view architecture : family.architectures) {
     config.set("architectures", Json::array({Json(architecture)}));
     try {
-      if (learns(resolve(config).spec, objective)) return std::string(architecture);
+      if (learns(resolve(config).spec, objective, recipe.sentences))
+        return std::string(architecture);
     } catch (const Error& error) {
       // A class the family knows only to refuse.
       if (error.code() != Code::kUnsupported) throw;
@@ -115,7 +134,8 @@ std::string class_for(Json config, DataObjective objective) {
   const auto name =
       std::ranges::find(kObjectiveNames, objective, [](const auto& n) { return n.second; });
   fail(Code::kUnsupported, "[recipe] family ", family.model_type, " has no class that learns the ",
-       name->first, " objective");
+       name->first, " objective",
+       recipe.sentences == Sentences::one ? "" : " and what `sentences` asks");
 }
 
 Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokenizer) {
@@ -126,11 +146,11 @@ Checkpoint checkpoint_for(Ctx& c, const Recipe& recipe, const Tokenizer& tokeniz
   if (!fs::exists(path)) fail(Code::kNotFound, "[recipe] model: there is no ", path.string());
   if (from_scratch(recipe)) {
     Json config = Json::parse_file(path);
-    options.architecture = class_for(config, recipe.objective);
+    options.architecture = class_for(config, recipe);
     return empty_checkpoint(std::move(config), options);
   }
   const Json config = Json::parse_file(path / "config.json");
-  const std::string wanted = class_for(config, recipe.objective);
+  const std::string wanted = class_for(config, recipe);
   const Json* named = config.find("architectures");
   if (!named || !named->is_array() || !named->size() || named->at(size_t{0}) != Json(wanted))
     options.architecture = wanted;
@@ -159,6 +179,9 @@ DataSpec data_spec(const Recipe& recipe, const ModelSpec& model) {
   spec.validation = recipe.validation;
   spec.seed = recipe.seed;
   spec.mask.rate = recipe.mask_rate;
+  spec.mask.whole_words = recipe.mask_words;
+  spec.mask.copies = recipe.mask_copies;
+  spec.sentences = recipe.sentences;
   spec.spans = recipe.spans();
   spec.target_length = recipe.target_length;
   spec.start = model.decoder_start;
@@ -226,15 +249,15 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
     config.set("head_dim", std::max(1, sizes.width / sizes.heads));
   }
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
-  config.set("architectures", Json::array({Json(class_for(config, recipe.objective))}));
+  config.set("architectures", Json::array({Json(class_for(config, recipe))}));
   // A gated feed-forward has three matrices where the plain one has two: 8/3 of the width makes
   // them as large as the plain one's 4.
   const bool gated = std::holds_alternative<Glu>(resolve(config).spec.stack().blocks.front().ffn);
   constexpr int kMultiple = 32;
   const int usual =
       gated ? (sizes.width * 8 / 3 + kMultiple - 1) / kMultiple * kMultiple : 4 * sizes.width;
-  const char* inner = spelling_of_inner(family);
-  if (!config.has(inner)) config.set(inner, sizes.inner ? sizes.inner : usual);
+  if (sizes.inner > 0 || !sizes.config.has("intermediate_size"))
+    set_inner(config, sizes.inner > 0 ? sizes.inner : usual);
   return config;
 }
 

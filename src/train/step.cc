@@ -3,14 +3,18 @@
 #include <cmath>
 
 #include "nn/experts.h"
+#include "ops/primitives.h"
 
 namespace stemma {
 
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
                       double lr, double expert_balance) {
   StepResult result;
-  for (const TrainPart& part : parts)
+  size_t sentences = 0;
+  for (const TrainPart& part : parts) {
     for (int32_t label : part.labels) result.counted += label >= 0;
+    sentences += part.sentence_labels.size();
+  }
   check(result.counted > 0, "[train] none of the step's tokens has a label");
   const double share = 1.0 / static_cast<double>(result.counted);
 
@@ -23,8 +27,15 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
     if (expert_balance > 0) recording.loads = &loads;
     optimizer.params().watch(tape);
     const Tensor hidden = model.forward(recording, part.batch);
-    const LossSum loss = training_loss(recording, model, part.batch, hidden, part.labels);
+    LossSum loss = training_loss(recording, model, part.batch, hidden, part.labels);
     if (loss.count == 0) continue;
+    if (!part.sentence_labels.empty()) {
+      const Tensor classes =
+          sentence_loss(recording, model, part.batch, hidden, part.sentence_labels);
+      // Means over different counts, in one sum.
+      const double ratio = static_cast<double>(result.counted) / static_cast<double>(sentences);
+      loss.sum = add(recording, loss.sum, mul(recording, classes, ratio));
+    }
     result.loss += loss.sum.item() * share;
     tape.backward(c, loss.sum, Tensor::scalar(c, share));
   }

@@ -15,16 +15,18 @@ namespace stemma {
 // Rows of a step that are computed together, and what each token's row has to predict.
 struct TrainPart {
   Batch batch;
-  Ints labels;  // [T]; causal: already those of the next token
+  Ints labels;           // [T]; causal: already those of the next token
+  Ints sentence_labels;  // [S], or empty: the class of each sequence
 };
 
 struct StepResult {
-  double loss = 0;       // mean over the counted labels of all parts
+  double loss = 0;       // mean over the counted labels of all parts, plus that over sequences
   double grad_norm = 0;  // before clipping
   int64_t counted = 0;
 };
 
-// Gradients, for what the optimiser changes, of the mean loss over all counted labels, clipped,
+// Gradients, for what the optimiser changes, of the mean loss over all counted labels (plus, where
+// sequences have classes, the mean loss over sequences), clipped,
 // then one update at rate `lr`. How the rows are cut into parts changes the memory needed and not
 // the result (but for rounding).
 // With `expert_balance` the corrections of routers then move by so much towards equal loads

@@ -22,7 +22,9 @@ TrainPart part_of(TokenBatch&& batch) {
   part.batch.main.ids = std::move(batch.ids);
   part.batch.main.positions = std::move(batch.pos);
   part.batch.main.start = std::move(batch.start);
+  part.batch.main.types = std::move(batch.types);
   part.labels = std::move(batch.labels);
+  part.sentence_labels = std::move(batch.sentence_labels);
   if (!batch.source_start.empty()) {
     Stream& source = part.batch.source.emplace();
     for (size_t s = 0; s + 1 < batch.source_start.size(); ++s)
@@ -163,7 +165,8 @@ void Trainer::save(TrainObserver& observer, const Optimizer& optimizer, const Me
 
 // Silent mistakes show in the first loss: a fresh model knows nothing, a trained one something.
 void Trainer::look_at_first_loss(TrainObserver& observer, double loss) const {
-  const double uniform = std::log(setup_.checkpoint.model->spec().embed.vocab);
+  double uniform = std::log(setup_.checkpoint.model->spec().embed.vocab);
+  if (recipe_.sentences != Sentences::one) uniform += std::log(2.0);
   if (setup_.scratch && std::abs(loss - uniform) > 0.1 * uniform)
     observer.note(cat("the first loss is ", loss, "; a fresh model that knows nothing has ",
                       uniform, ": look at the initialisation"));

@@ -171,6 +171,47 @@ TEST_F(DatasetTest, MaskedSequencesAreWrappedAndMaskedAnewEachEpoch) {
   EXPECT_EQ(masks[1].size(), 3u);
 }
 
+TEST_F(DatasetTest, StaticMasksComeAgain) {
+  use_wordpiece();
+  const Dataset data =
+      open({.objective = DataObjective::masked, .length = 10, .mask = {.copies = 2}},
+           {{"a.txt", "a b c d e f g h"}});
+  ASSERT_EQ(data.sequences(), 1);
+  for (int64_t epoch = 0; epoch < 6; ++epoch)
+    EXPECT_EQ(data.batch(epoch, 1).labels, data.batch(epoch % 2, 1).labels);
+}
+
+// Two sentences: whatever their order, the tokens are the text's, and the label says the truth.
+TEST_F(DatasetTest, SentencesAreCutAndLabelled) {
+  use_wordpiece();
+  const std::vector<std::pair<std::string, std::string>> files = {{"a.txt", "a b c d e f"},
+                                                                  {"b.txt", "g h i j k l"}};
+  for (const Sentences sentences : {Sentences::order, Sentences::next}) {
+    const Dataset data =
+        open({.objective = DataObjective::masked, .length = 12, .sentences = sentences}, files);
+    ASSERT_EQ(data.sequences(), 2);
+    std::set<int32_t> seen;
+    for (int64_t position = 0; position < 40; ++position) {
+      const TokenBatch batch = data.batch(position, 1);
+      std::vector<int32_t> ids = batch.ids, a, b;
+      for (size_t i = 0; i < ids.size(); ++i) {
+        if (batch.labels[i] != kNoLabel) ids[i] = batch.labels[i];
+        if (ids[i] > 4) (batch.types[i] == 0 ? a : b).push_back(ids[i]);
+      }
+      ASSERT_EQ(batch.types.size(), ids.size());
+      EXPECT_EQ(std::ranges::count(ids, 3), 2) << "a SEP behind each";
+      ASSERT_FALSE(a.empty() || b.empty());
+      const bool follows = b.front() == a.back() + 1;
+      EXPECT_EQ(batch.sentence_labels, std::vector<int32_t>{follows ? 0 : 1});
+      if (!follows && sentences == Sentences::order) {
+        EXPECT_EQ(a.front(), b.back() + 1);
+      }
+      seen.insert(batch.sentence_labels[0]);
+    }
+    EXPECT_EQ(seen.size(), 2u);
+  }
+}
+
 TEST_F(DatasetTest, MaskedDocumentsStayApart) {
   use_wordpiece();
   const Dataset data =

@@ -21,6 +21,13 @@ std::vector<uint8_t> specials() {
   return special;
 }
 
+// Every third id goes on with the word before it.
+std::vector<uint8_t> continues() {
+  std::vector<uint8_t> rest(kVocabulary);
+  for (size_t id = 0; id < kVocabulary; ++id) rest[id] = id >= 5 && id % 3 == 0;
+  return rest;
+}
+
 struct Masked {
   std::vector<int32_t> before, ids, labels;
   int64_t count() const {
@@ -38,7 +45,7 @@ Masked mask(size_t n, const RngKey& key, const MaskSpec& spec = {}) {
   m.before.back() = 2;
   m.ids = m.before;
   m.labels.resize(n);
-  mask_tokens(m.ids, m.labels, specials(), kMask, spec, key);
+  mask_tokens(m.ids, m.labels, specials(), continues(), kMask, spec, key);
   return m;
 }
 
@@ -48,6 +55,18 @@ TEST(Masking, CountIsBertsRounding) {
                                                  {30, 4}, {128, 19}, {512, 77}};
   for (const auto& [n, count] : expected) EXPECT_EQ(mask(n, RngKey(1)).count(), count) << n;
   EXPECT_EQ(mask(12, RngKey(1), {.rate = 1}).count(), 10);  // specials never
+}
+
+TEST(Masking, WholeWordsAreAllOrNothing) {
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    const Masked m = mask(64, RngKey(seed), {.rate = 0.3, .whole_words = true});
+    EXPECT_LE(m.count(), 19);
+    EXPECT_GE(m.count(), 18);  // a word of two may not fit at the end
+    for (size_t i = 2; i < m.before.size(); ++i) {
+      if (!continues()[static_cast<size_t>(m.before[i])]) continue;
+      EXPECT_EQ(m.labels[i] == kNoLabel, m.labels[i - 1] == kNoLabel);
+    }
+  }
 }
 
 TEST(Masking, LabelsAreTheOriginalsAndTheRestIsUntouched) {
@@ -67,7 +86,7 @@ TEST(Masking, LabelsAreTheOriginalsAndTheRestIsUntouched) {
 TEST(Masking, NothingToDrawGivesNoLabels) {
   EXPECT_EQ(mask(2, RngKey(1)).count(), 0);
   std::vector<int32_t> none;
-  mask_tokens(none, none, specials(), kMask, {}, RngKey(1));
+  mask_tokens(none, none, specials(), continues(), kMask, {}, RngKey(1));
 }
 
 TEST(Masking, KindsHaveTheirShares) {

@@ -331,6 +331,19 @@ TEST(Trainer, MaskedObjectiveWithATrainedVocabulary) {
   EXPECT_NE(message.find("causal"), message.npos) << message;
 }
 
+TEST(Trainer, SentencesAreAskedAbout) {
+  for (const auto& [sentences, family, architecture] :
+       {std::tuple{"next", "bert", "BertForPreTraining"},
+        std::tuple{"order", "albert", "AlbertForPreTraining"}}) {
+    Workplace run;
+    EXPECT_TRUE(run.train({"objective=masked", "tokenizer=bpe:300", "steps=4", "model.kv_heads=0",
+                           cat("sentences=", sentences), cat("model.family=", family),
+                           "mask_words=true", "mask_copies=1"}));
+    const Json config = Json::parse_file(checkpoint_path(run.out(), 4) / "config.json");
+    EXPECT_EQ(config.at("architectures").at(size_t{0}).as_string(), architecture);
+  }
+}
+
 TEST(Plan, CountsWhatTheModelHas) {
   Workplace run;
   Team team(1);

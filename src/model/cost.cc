@@ -35,6 +35,17 @@ double mixing_flops(const LatentAttention& attention, double n) {
          (attention.causal ? n * (n + 1) / 2 : n * n);
 }
 
+double mixing_flops(const Wkv& mixer, double n) { return 8.0 * mixer.inner * n; }
+double mixing_flops(const ChannelMix&, double) { return 0; }
+double mixing_flops(const S4& mixer, double n) { return 8.0 * mixer.channels * mixer.state * n; }
+// Each token is a step of gradient descent: the inner model forward, and twice backward.
+double mixing_flops(const Ttt& mixer, double n) {
+  return (mixer.mlp ? 48.0 : 6.0) * mixer.heads * mixer.head_size * mixer.head_size * n;
+}
+double mixing_flops(const Lstm& mixer, double n) {
+  return (mixer.bidirectional ? 2 : 1) * 12.0 * mixer.cells * n;
+}
+
 // How often a token goes through the parameter `name` of a stack's block.
 double uses(const ModelSpec& spec, const std::string& name) {
   for (const auto& [prefix, stack] :

@@ -7,6 +7,9 @@ namespace stemma {
 
 Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
   check(spec_.encoder || spec_.decoder, "[model] a spec has an encoder, a decoder, or both");
+  if (spec_.characters || spec_.pictures)
+    fail(Code::kUnsupported, "[model] ", spec_.characters ? "characters" : "pictures",
+         " can be described and not yet computed");
   const int64_t width = spec_.embed.width;
   const double std = spec_.init_std;
   embed_ = EmbeddingLayer::declare(params_, "embed", spec_.embed, std);

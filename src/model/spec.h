@@ -70,8 +70,47 @@ struct Ties {
   }
 };
 
+// An encoder of pictures, whose output stands in the text wherever the id `token` does. A picture
+// is cut into squares of `patch` pixels; its output tokens are laid together, `shuffle` x `shuffle`
+// of them side by side, and projected to the text's width. Source: Marafioti et al. 2025 (SmolVLM).
+struct Pictures {
+  StackSpec encoder;
+  int width = 0, size = 0, patch = 0, channels = 3;
+  int shuffle = 1;
+  int token = -1;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("encoder", s.encoder);
+    v("width", s.width);
+    v("size", s.size);
+    v("patch", s.patch);
+    v("channels", s.channels);
+    v("shuffle", s.shuffle);
+    v("token", s.token);
+  }
+};
+
+// Token vectors made from the characters of each word: convolutions of several widths, their
+// maxima through highway layers, and a projection. Source: Peters et al. 2018 (ELMo).
+struct Characters {
+  int characters = 262, width = 16, longest = 50;
+  std::vector<int> filter_widths, filters;
+  int highways = 2;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("characters", s.characters);
+    v("width", s.width);
+    v("longest", s.longest);
+    v("filter_widths", s.filter_widths);
+    v("filters", s.filters);
+    v("highways", s.highways);
+  }
+};
+
 struct ModelSpec {
   EmbedSpec embed;
+  std::optional<Characters> characters;  // in place of the table of tokens
+  std::optional<Pictures> pictures;
   std::optional<StackSpec> encoder, decoder;
   std::vector<HeadSpec> heads;
   std::optional<MultiToken> multi_token;
@@ -82,6 +121,8 @@ struct ModelSpec {
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("embed", s.embed);
+    v("characters", s.characters);
+    v("pictures", s.pictures);
     v("encoder", s.encoder);
     v("decoder", s.decoder);
     v("heads", s.heads);

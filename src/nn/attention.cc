@@ -36,6 +36,10 @@ AttentionLayer declare(const Place& place, const Attention& spec) {
     layer.q_norm = NormLayer::declare(store, name + ".q_norm", *spec.qk_norm, spec.head_size);
     layer.k_norm = NormLayer::declare(store, name + ".k_norm", *spec.qk_norm, spec.head_size);
   }
+  if (spec.sinks) {
+    layer.sinks = &store.declare(name + ".sinks", {spec.heads}, Init::normal(std));
+    layer.sinks->widened = true;
+  }
   if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position)) {
     const std::string table = relative->shared ? stack + "buckets" : name + ".buckets";
     layer.buckets = store.find(table);
@@ -70,6 +74,8 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
     plan.bias.push_back(
         HeadTable{to_f32(c, buckets->value),
                   T5Bucket{relative->bidirectional, relative->buckets, relative->max_distance}});
+  plan.softcap = static_cast<float>(spec.softcap);
+  if (sinks) plan.sink = sinks->value;
   const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);
   return out(c, side_by_side(c, mixed));

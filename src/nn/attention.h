@@ -18,6 +18,7 @@ struct AttentionLayer {
   Linear qkv, out;
   std::optional<NormLayer> q_norm, k_norm;
   Parameter* buckets = nullptr;  // [buckets,H], where positions are relative buckets
+  Parameter* sinks = nullptr;    // [H], where the spec has them
 
   // x [T,C] -> [T,C]; with `state` the keys and values of earlier calls are attended to as well.
   Tensor operator()(Ctx& c, Pass& pass, const Tensor& x, LayerState* state) const;

@@ -56,6 +56,9 @@ void ExpertLoads::balance(double rate) {
 }
 
 ExpertsLayer declare(const Place& place, const Experts& spec) {
+  if (spec.bias || spec.clamp)
+    fail(Code::kUnsupported, "[model] ", place.name,
+         ": experts with biases or a clamped gate can be described and not yet computed");
   const auto& [store, name, stack, width, std, out_std] = place;
   const Routing& routing = spec.routing;
   check_routing(routing);

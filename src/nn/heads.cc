@@ -73,11 +73,18 @@ Tensor LmHeadLayer::transformed(Ctx& c, const Tensor& rows) const {
 
 Tensor LmHeadLayer::logits(Ctx& c, const Tensor& rows) const {
   const Scope scope(c, "heads.lm");
-  return decoder(c, transformed(c, rows));
+  return capped(c, decoder(c, transformed(c, rows)));
+}
+
+Tensor LmHeadLayer::capped(Ctx& c, const Tensor& logits) const {
+  if (spec.softcap == 0) return logits;
+  return mul(c, tanh(c, mul(c, logits, 1 / spec.softcap)), spec.softcap);
 }
 
 Tensor LmHeadLayer::loss(Ctx& c, const Tensor& rows, const Tensor& labels) const {
   const Scope scope(c, "heads.lm");
+  if (spec.softcap != 0)
+    return cross_entropy(c, capped(c, decoder(c, transformed(c, rows))), labels);
   return linear_cross_entropy(c, transformed(c, rows), *decoder.weight, labels);
 }
 

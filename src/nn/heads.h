@@ -43,6 +43,7 @@ struct LmHeadLayer {
 
  private:
   Tensor transformed(Ctx& c, const Tensor& rows) const;
+  Tensor capped(Ctx& c, const Tensor& logits) const;
 };
 
 // Class logits: of every token [T,labels], or of each sequence [S,labels].

@@ -35,7 +35,7 @@ NormLayer NormLayer::declare(ParamStore& store, const std::string& name, const N
                              int64_t width) {
   NormLayer layer;
   layer.spec = spec;
-  layer.weight = &store.declare(name + ".weight", {width}, Init::constant(1));
+  layer.weight = &store.declare(name + ".weight", {width}, Init::constant(spec.offset ? 0 : 1));
   if (spec.kind == NormKind::layer && spec.bias)
     layer.bias = &store.declare(name + ".bias", {width}, Init::constant(0));
   return layer;
@@ -47,9 +47,10 @@ Tensor NormLayer::operator()(Ctx& c, const Tensor& x) const {
 }
 
 Tensor NormLayer::absorb(Ctx& c, Residual& stream) const {
+  const Tensor scales = spec.offset ? add(c, weight->value, 1) : weight->value;
   const Normed n = spec.kind == NormKind::rms
-                       ? add_rms_norm(c, stream.x, stream.delta, weight->value, spec.eps)
-                       : add_layer_norm(c, stream.x, stream.delta, weight->value,
+                       ? add_rms_norm(c, stream.x, stream.delta, scales, spec.eps)
+                       : add_layer_norm(c, stream.x, stream.delta, scales,
                                         bias ? bias->value : Tensor(), spec.eps);
   stream = {n.sum, {}};
   return n.out;

@@ -10,6 +10,7 @@
 
 #include <variant>
 
+#include "nn/announced.h"
 #include "nn/attention.h"
 #include "nn/latent_attention.h"
 #include "nn/selective.h"
@@ -17,7 +18,8 @@
 
 namespace stemma {
 
-using MixerLayer = std::variant<AttentionLayer, LatentAttentionLayer, SelectiveLayer, SsdLayer>;
+using MixerLayer =
+    std::variant<AttentionLayer, LatentAttentionLayer, SelectiveLayer, SsdLayer, AnnouncedLayer>;
 
 inline MixerLayer declare(const Place& place, const Mixer& spec) {
   return std::visit([&](const auto& s) -> MixerLayer { return declare(place, s); }, spec);

@@ -20,12 +20,14 @@ enum class NormKind { layer, rms };
 struct Norm {
   NormKind kind = NormKind::layer;
   double eps = 1e-5;
-  bool bias = true;  // of a LayerNorm; an RMSNorm has none
+  bool bias = true;     // of a LayerNorm; an RMSNorm has none
+  bool offset = false;  // scales are kept as w - 1
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("kind", s.kind);
     v("eps", s.eps);
     v("bias", s.bias);
+    v("offset", s.offset);
   }
 };
 
@@ -59,6 +61,8 @@ struct Attention {
   double scale = 1;
   bool q_bias = false, k_bias = false, v_bias = false, out_bias = false;
   std::optional<Norm> qk_norm;  // per head, on queries and keys, before the rotation
+  bool sinks = false;           // a learned score in each head's sum, without a value
+  double softcap = 0;           // scores become softcap tanh(score / softcap); 0: they stay
   std::variant<NoPosition, Rope, RelativeBuckets> position;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
@@ -73,6 +77,8 @@ struct Attention {
     v("v_bias", s.v_bias);
     v("out_bias", s.out_bias);
     v("qk_norm", s.qk_norm);
+    v("sinks", s.sinks);
+    v("softcap", s.softcap);
     v("position", s.position);
   }
 };
@@ -171,6 +177,85 @@ struct Ssd {
   }
 };
 
+// Weighted averages over the past with decays learned by channel, and each token mixed with the one
+// before it: r, k, v = W (mix x), out(sigmoid(r) wkv(k, v)). Source: Peng et al. 2023 (RWKV-4).
+struct Wkv {
+  int width = 0, inner = 0;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("width", s.width);
+    v("inner", s.inner);
+  }
+};
+
+// RWKV-4's feed-forward, which sees the token before: sigmoid(R (mix x)) V relu(K (mix x))^2.
+struct ChannelMix {
+  int width = 0, inner = 0;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("width", s.width);
+    v("inner", s.inner);
+  }
+};
+
+// A linear state space a channel, which tokens do not choose: a long convolution in training, a
+// recurrence of `state` complex numbers in decoding. Source: Gu et al. 2022.
+struct S4 {
+  int channels = 0, state = 64;
+  bool bidirectional = false;  // a second kernel for the other direction
+  bool low_rank = true;        // diagonal plus rank 1 (S4), else diagonal (S4D)
+  Activation act = Activation::gelu;
+  bool gated = true;  // the output projection ends in a GLU
+  FirstSteps steps;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("channels", s.channels);
+    v("state", s.state);
+    v("bidirectional", s.bidirectional);
+    v("low_rank", s.low_rank);
+    v("act", s.act);
+    v("gated", s.gated);
+    v("steps", s.steps);
+  }
+};
+
+// A state that is itself a model, trained on each chunk of tokens as they come. Source: Sun et al.
+// 2024 (TTT).
+struct Ttt {
+  int heads = 0, head_size = 0;
+  bool mlp = false;  // the inner model: a matrix, or two with a gelu between
+  int chunk = 16;
+  double rate = 1;
+  bool convolved = false;  // queries and keys pass a short convolution
+  Rope position;           // within a chunk
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("heads", s.heads);
+    v("head_size", s.head_size);
+    v("mlp", s.mlp);
+    v("chunk", s.chunk);
+    v("rate", s.rate);
+    v("convolved", s.convolved);
+    v("position", s.position);
+  }
+};
+
+// Long short-term memory with a projected output; in both directions, each on its half of the
+// stream. Sources: Hochreiter, Schmidhuber 1997; Peters et al. 2018 (ELMo).
+struct Lstm {
+  int cells = 0, projection = 0;
+  bool bidirectional = false;
+  double cell_clip = 0, projection_clip = 0;  // 0: none
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("cells", s.cells);
+    v("projection", s.projection);
+    v("bidirectional", s.bidirectional);
+    v("cell_clip", s.cell_clip);
+    v("projection_clip", s.projection_clip);
+  }
+};
+
 // No feed-forward: the block is its mixer.
 struct NoFfn {
   template <class Self, class V>
@@ -203,22 +288,37 @@ struct Glu {
   }
 };
 
+// gate = min(gate, limit), up in [-limit, limit]: gate sigmoid(sharpness gate) (up + 1).
+struct ClampedGate {
+  double limit = 7, sharpness = 1.702;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("limit", s.limit);
+    v("sharpness", s.sharpness);
+  }
+};
+
 // A sum of the few Glu of width `inner` that a router chooses for each token, and of one of width
 // `shared_inner` that every token goes through (0: there is none).
 struct Experts {
   Routing routing;
   int inner = 0, shared_inner = 0;
   Activation act = Activation::silu;
+  bool bias = false;                      // of the router and of every expert
+  std::optional<ClampedGate> clamp = {};  // in place of act
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("routing", s.routing);
     v("inner", s.inner);
     v("shared_inner", s.shared_inner);
     v("act", s.act);
+    v("bias", s.bias);
+    v("clamp", s.clamp);
   }
 };
 
-using Mixer = std::variant<Attention, LatentAttention, Selective, Ssd>;
+using Mixer =
+    std::variant<Attention, LatentAttention, Selective, Ssd, Wkv, ChannelMix, S4, Ttt, Lstm>;
 using Ffn = std::variant<Mlp, Glu, Experts, NoFfn>;
 
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
@@ -297,7 +397,8 @@ struct LmHead {
   std::optional<Transform> transform;
   bool bias = false;
   std::string output = "logits";
-  double scale = 1;  // of what the decoder reads
+  double scale = 1;    // of what the decoder reads
+  double softcap = 0;  // logits become softcap tanh(logit / softcap); 0: they stay
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("predicts", s.predicts);
@@ -305,6 +406,7 @@ struct LmHead {
     v("scale", s.scale);
     v("bias", s.bias);
     v("output", s.output);
+    v("softcap", s.softcap);
   }
 };
 

@@ -69,6 +69,8 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     a.scale = 1 / std::sqrt(static_cast<double>(a.head_size));
     a.q_bias = d.coin(), a.k_bias = d.coin(), a.v_bias = d.coin(), a.out_bias = d.coin();
     if (d.coin()) a.qk_norm = norm();
+    a.sinks = d.coin();
+    if (d.coin()) a.softcap = 5;
     switch (d.upto(3)) {
       case 0:
         a.position = random_rope(d, a.head_size);

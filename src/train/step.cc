@@ -7,20 +7,22 @@
 namespace stemma {
 
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
-                      double lr, double expert_balance) {
+                      double lr) {
   StepResult result;
   for (const TrainPart& part : parts)
     for (int32_t label : part.labels) result.counted += label >= 0;
   check(result.counted > 0, "[train] none of the step's tokens has a label");
   const double share = 1.0 / static_cast<double>(result.counted);
 
+  // An adapter leaves the model's own corrections alone.
+  const bool balances = &optimizer.params() == &model.params();
   ExpertLoads loads;
   optimizer.params().zero_grads();
   for (const TrainPart& part : parts) {
     Tape tape(c.pool);
     Ctx recording = c;
     recording.tape = &tape;
-    if (expert_balance > 0) recording.loads = &loads;
+    if (balances) recording.loads = &loads;
     optimizer.params().watch(tape);
     const Tensor hidden = model.forward(recording, part.batch);
     const LossSum loss = training_loss(recording, model, part.batch, hidden, part.labels);
@@ -37,7 +39,7 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
          ": lower optimizer.lr, lengthen schedule.warmup, or set optimizer.max_grad_norm");
   }
   optimizer.step(c, lr, result.grad_norm);
-  loads.balance(expert_balance);
+  loads.balance(optimizer.spec().expert_balance);
   return result;
 }
 

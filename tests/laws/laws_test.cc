@@ -47,7 +47,7 @@ std::vector<float> gradients(Ctx& c, Model& m, const std::vector<Ints>& sequence
     recorded.tape = &tape;
     const Tensor hidden = m.forward(recorded, batch);
     const Ints labels = causal ? next_labels(batch.main, batch.main.ids) : batch.main.ids;
-    const LossSum loss = language_loss(recorded, m, hidden, labels);
+    const LossSum loss = training_loss(recorded, m, batch, hidden, labels);
     tape.backward(recorded, loss.sum, Tensor::scalar(c, 1.0 / static_cast<double>(count)));
   }
   return m.params().grads().to_vector<float>();
@@ -155,6 +155,8 @@ Json random_config(Draw& d, const Family& family) {
   config.set("tie_word_embeddings", d.coin());
   config.set("attention_bias", d.coin());
   config.set("mlp_bias", d.coin());
+  if (d.coin()) config.set("q_lora_rank", Json());
+  config.set("num_nextn_predict_layers", d.upto(3));
   return config;
 }
 

@@ -44,7 +44,7 @@ inline Rope random_rope(Draw& d, int head_size) {
 }
 
 inline Norm random_norm(Draw& d) {
-  return {d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin()};
+  return {d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin(), d.upto(4) == 0};
 }
 
 inline Attention random_attention(Draw& d, bool causal) {
@@ -93,6 +93,35 @@ inline Ssd random_ssd(Draw& d) {
   return s;
 }
 
+inline LatentAttention random_latent_attention(Draw& d, bool causal) {
+  LatentAttention a;
+  a.heads = d.between(1, 4);
+  if (d.coin()) a.q_rank = d.between(3, 12);
+  a.kv_rank = d.between(3, 12);
+  a.head_size = d.between(2, 9), a.value_size = d.between(2, 9);
+  a.position = random_rope(d, 2 * d.between(1, 4));
+  a.position.interleaved = d.coin();
+  a.causal = causal;
+  a.scale = 0.4;
+  a.bias = d.coin();
+  return a;
+}
+
+inline Experts random_experts(Draw& d) {
+  Experts e;
+  Routing& r = e.routing;
+  r.groups = d.between(1, 3);
+  r.kept_groups = d.between(1, r.groups);
+  r.experts = r.groups * d.between(2, 4);
+  r.chosen = d.between(1, r.experts / r.groups * r.kept_groups);
+  r.scores = d.coin() ? Routing::Scores::softmax : Routing::Scores::sigmoid;
+  r.corrected = d.coin(), r.normalised = d.coin();
+  r.scale = 1.5;
+  e.inner = d.between(3, 12);
+  if (d.coin()) e.shared_inner = d.between(3, 12);
+  return e;
+}
+
 inline ModelSpec random_spec(uint64_t seed, bool causal) {
   Draw d(seed);
   auto norm = [&] { return random_norm(d); };
@@ -111,16 +140,25 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
   const int layers = d.between(1, 3);
   for (int l = 0; l < layers; ++l) {
     BlockSpec block;
-    const int mixer = causal ? d.upto(4) : 0;  // the scans know no future
-    if (mixer == 2)
-      block.mixer = random_selective(d);
-    else if (mixer == 3)
-      block.mixer = random_ssd(d);
-    else
-      block.mixer = random_attention(d, causal);
-    if (const int ffn = d.upto(5); ffn == 0)
+    // The scans know no future.
+    switch (d.upto(causal ? 5 : 3)) {
+      case 0:
+        block.mixer = random_latent_attention(d, causal);
+        break;
+      case 3:
+        block.mixer = random_selective(d);
+        break;
+      case 4:
+        block.mixer = random_ssd(d);
+        break;
+      default:
+        block.mixer = random_attention(d, causal);
+    }
+    if (const int ffn = d.upto(7); ffn == 0)
       block.ffn = NoFfn{};
     else if (ffn < 3)
+      block.ffn = random_experts(d);
+    else if (ffn < 5)
       block.ffn = Mlp{d.between(4, 30), Activation::gelu, d.coin()};
     else
       block.ffn = Glu{d.between(4, 30), Activation::silu, d.coin()};
@@ -147,6 +185,11 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     if (head.transform) head.transform->width = spec.embed.inner;
   }
   spec.heads = {head};
+  if (causal && d.upto(3) == 0) {
+    const StackSpec module{{stack.blocks.back()}, norm()};
+    spec.multi_token =
+        MultiToken{std::vector(static_cast<size_t>(d.between(1, 2)), module), norm()};
+  }
   return spec;
 }
 

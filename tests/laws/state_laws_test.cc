@@ -21,6 +21,7 @@ class StateLaws : public Laws {
       learned->rows = spec.max_positions;
     for (BlockSpec& block : spec.decoder->blocks) {
       if (auto* attention = std::get_if<Attention>(&block.mixer)) attention->window *= 10;
+      latent_ = latent_ || std::holds_alternative<LatentAttention>(block.mixer);
     }
     model_ = made(spec);
     for (const StateSpec& state : state_specs(spec))
@@ -33,6 +34,11 @@ class StateLaws : public Laws {
     recorded.tape = &tape;
     trained_ = rows(recorded, batch_of(*model_, {ids_}), nullptr);
     width_ = static_cast<int>(trained_.size()) / kLength;
+    if (!latent_) return;
+    StateStore whole = store();
+    const std::vector<float> with_state = go_on(whole, 0, kLength);
+    EXPECT_LE(relative(with_state, trained_), 1e-5);
+    trained_ = with_state;
   }
 
   StateStore store(int64_t budget = StateStore::kUnlimited) const {
@@ -58,7 +64,8 @@ class StateLaws : public Laws {
     batch.seqs.push_back(seq);
     if (batch.source) batch.source->append(reads ? source_of(ids_) : Ints());
   }
-  // The rows [begin, end) of the training forward.
+  // The rows [begin, end) of the training forward. Latent attention with a state rounds differently
+  // than without: there, of one forward with a state, which agrees to 1e-5.
   std::vector<float> trained(int begin, int end) const {
     return {trained_.begin() + begin * width_, trained_.begin() + end * width_};
   }
@@ -68,6 +75,7 @@ class StateLaws : public Laws {
   std::vector<float> trained_;
   int width_ = 0;
   bool recurs_ = false;  // some state cannot be cut
+  bool latent_ = false;
 };
 
 TEST_P(StateLaws, AnyChunksAreTheTrainingForward) {
@@ -156,13 +164,20 @@ TEST_P(StateLaws, UnderATapeTooAndWithItsGradients) {
     Batch batch;
     add(batch, state ? *state : none, 5, range(ids_, begin, kLength));
     const Tensor hidden = model_->forward(recorded, batch, state);
-    EXPECT_EQ(hidden.to_vector<float>(), trained(begin, kLength));
+    if (state || !latent_) {
+      EXPECT_EQ(hidden.to_vector<float>(), trained(begin, kLength));
+    }
     tape.backward(recorded, hidden, hidden);
     return model_->params().grads().to_vector<float>();
   };
   StateStore empty = store(), begun = store();
   const std::vector<float> without = gradients(nullptr, 0);
-  EXPECT_EQ(gradients(&empty, 0), without);
+  const std::vector<float> with_empty = gradients(&empty, 0);
+  if (latent_) {
+    EXPECT_LE(relative(with_empty, without), 1e-4);
+  } else {
+    EXPECT_EQ(with_empty, without);
+  }
   go_on(begun, 5, 100);
   EXPECT_NE(gradients(&begun, 100), without);
 }

@@ -60,6 +60,11 @@ bool adds_bos(const Tokenizer& tokenizer) {
   return tokenizer.special().bos && !ids.empty() && ids.front() == *tokenizer.special().bos;
 }
 
+bool adds_eos(const Tokenizer& tokenizer) {
+  const std::vector<int32_t> ids = tokenizer.encode("").ids;
+  return tokenizer.special().eos && !ids.empty() && ids.back() == *tokenizer.special().eos;
+}
+
 }  // namespace
 
 Dataset Dataset::open(const DataSpec& spec, const Tokenizer& tokenizer, Team& team) {
@@ -68,6 +73,7 @@ Dataset Dataset::open(const DataSpec& spec, const Tokenizer& tokenizer, Team& te
   data.special_ = tokenizer.special();
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
     data.is_special_.push_back(tokenizer.is_special(id));
+  data.source_ends_ = adds_eos(tokenizer);
   for (int i = 0;; ++i) {
     const auto id = tokenizer.id(cat("<extra_id_", i, ">"));
     if (!id) break;
@@ -244,6 +250,7 @@ TokenBatch Dataset::validation_batch(int64_t first, int64_t count) const {
 // The decoder reads the start token and then the target, each token of which it has to predict.
 void Dataset::append_pair(TokenBatch& batch, Corrupted&& pair) const {
   if (batch.source_start.empty()) batch.source_start.push_back(0);
+  if (!source_ends_) pair.source.pop_back();
   batch.source_ids.insert(batch.source_ids.end(), pair.source.begin(), pair.source.end());
   check(batch.source_ids.size() <= INT32_MAX, "[data] a batch of more than 2^31 - 1 tokens");
   batch.source_start.push_back(static_cast<int32_t>(batch.source_ids.size()));

@@ -93,9 +93,19 @@ bool learns(const ModelSpec& spec, DataObjective objective) {
                      [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
 }
 
-// intermediate_size, or what the family's configuration class calls it.
-const char* spelling_of_inner(std::string_view family) {
-  return family == "t5" ? "d_ff" : "intermediate_size";
+// What a family's configuration class in transformers calls a size, where it calls it otherwise.
+struct OwnName {
+  std::string_view family, usual, own;
+};
+constexpr OwnName kOwnNames[] = {
+    {"t5", "hidden_size", "d_model"},           {"t5", "num_hidden_layers", "num_layers"},
+    {"t5", "num_attention_heads", "num_heads"}, {"t5", "head_dim", "d_kv"},
+    {"t5", "intermediate_size", "d_ff"},        {"t5", "max_position_embeddings", "n_positions"},
+};
+std::string_view own_name(std::string_view family, std::string_view usual) {
+  for (const OwnName& name : kOwnNames)
+    if (name.family == family && name.usual == usual) return name.own;
+  return usual;
 }
 
 // The class of `config`'s family that learns the objective; the one it names where that does.
@@ -206,14 +216,16 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
                              : has_source(recipe.objective) ? "t5"
                                                             : "llama";
   const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
+  const auto own = [&](std::string_view usual) { return std::string(own_name(family, usual)); };
   Json config = Json::object({
       {"model_type", std::string(family_named(family).model_type)},
       {"vocab_size", tokenizer.vocab_size()},
-      {"hidden_size", sizes.width},
-      {"num_hidden_layers", sizes.layers},
-      {"num_attention_heads", sizes.heads},
+      {own("hidden_size"), sizes.width},
+      {own("num_hidden_layers"), sizes.layers},
+      {own("num_attention_heads"), sizes.heads},
       {"num_key_value_heads", sizes.kv_heads ? sizes.kv_heads : sizes.heads},
-      {"max_position_embeddings", sizes.positions ? Json(sizes.positions) : Json(recipe.length)},
+      {own("max_position_embeddings"),
+       sizes.positions ? Json(sizes.positions) : Json(recipe.length)},
       {"tie_word_embeddings", sizes.tied},
       {"bos_token_id", token(tokenizer.special().bos)},
       {"eos_token_id", token(tokenizer.special().eos)},
@@ -223,7 +235,7 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
     // What stands before a target is never predicted: any token will do that marks no text.
     const auto& special = tokenizer.special();
     config.set("decoder_start_token_id", token(special.pad ? special.pad : special.eos));
-    config.set("head_dim", std::max(1, sizes.width / sizes.heads));
+    config.set(own("head_dim"), std::max(1, sizes.width / sizes.heads));
   }
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
   config.set("architectures", Json::array({Json(class_for(config, recipe.objective))}));
@@ -233,7 +245,7 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   constexpr int kMultiple = 32;
   const int usual =
       gated ? (sizes.width * 8 / 3 + kMultiple - 1) / kMultiple * kMultiple : 4 * sizes.width;
-  const char* inner = spelling_of_inner(family);
+  const std::string_view inner = own_name(family, "intermediate_size");
   if (!config.has(inner)) config.set(inner, sizes.inner ? sizes.inner : usual);
   return config;
 }

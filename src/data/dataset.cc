@@ -118,7 +118,8 @@ void Dataset::check_spec() const {
 }
 
 void Dataset::read(const Tokenizer& tokenizer, Team& team) {
-  const bool causal = spec_.objective == DataObjective::causal;
+  const bool causal =
+      spec_.objective == DataObjective::causal || spec_.objective == DataObjective::prefix;
   const std::optional<int32_t> before = causal && adds_bos(tokenizer) ? special_.bos : std::nullopt;
   // Masked sequences of single documents get their SEP when they are cut.
   const bool masked = spec_.objective == DataObjective::masked;
@@ -188,7 +189,7 @@ void Dataset::read_targets(const Tokenizer& tokenizer, Team& team) {
 }
 
 void Dataset::cut() {
-  if (spec_.objective == DataObjective::causal) {
+  if (spec_.objective == DataObjective::causal || spec_.objective == DataObjective::prefix) {
     ranges_ = cut_sequences(bounds_, spec_.packing, spec_.length + 1, 1);
   } else if (spec_.objective == DataObjective::span_corruption) {
     ranges_ =
@@ -264,9 +265,16 @@ void Dataset::append(TokenBatch& batch, int64_t sequence, const MaskSpec& mask,
   const TokenRange range = ranges_[static_cast<size_t>(sequence)];
   const auto begin = tokens_.begin() + range.begin, end = tokens_.begin() + range.end;
   const size_t first = batch.ids.size();
-  if (spec_.objective == DataObjective::causal) {
+  if (spec_.objective == DataObjective::causal || spec_.objective == DataObjective::prefix) {
     batch.ids.insert(batch.ids.end(), begin, end - 1);
     batch.labels.insert(batch.labels.end(), begin + 1, end);
+    if (spec_.objective == DataObjective::prefix) {
+      const auto most = static_cast<uint64_t>(end - begin - 1);
+      const auto prefix = static_cast<int64_t>(1 + key.of("prefix").below(0, most));
+      batch.prefix.push_back(static_cast<int32_t>(prefix));
+      // The prefix's last token is the first to predict one behind it.
+      std::fill_n(batch.labels.begin() + static_cast<int64_t>(first), prefix - 1, kNoLabel);
+    }
   } else if (spec_.objective == DataObjective::span_corruption) {
     append_pair(batch, corrupt_spans({begin, end}, sentinels_, special_.eos, spans, key));
   } else if (spec_.objective == DataObjective::seq2seq) {

@@ -5,6 +5,8 @@
 //
 // Causal: a document is [BOS where the tokenizer adds one] text EOS. Sequences have `length` input
 // tokens, and together predict each token of a text but its first exactly once.
+// Prefix: causal sequences, each cut at random in each epoch; its first part is all seen at once, and
+// the rest is predicted.
 // Masked: sequences are [CLS] tokens [SEP] (where the tokenizer has these) of at most `length`,
 // masked anew in each epoch; joined documents are told apart by SEP.
 // Span corruption: as many tokens as make a source of `length`; joined documents run on without a
@@ -32,7 +34,7 @@
 
 namespace stemma {
 
-enum class DataObjective { causal, masked, span_corruption, seq2seq };
+enum class DataObjective { causal, prefix, masked, span_corruption, seq2seq };
 
 // Whether a sequence has a source, which an encoder reads, beside what the decoder writes.
 inline bool has_source(DataObjective objective) {
@@ -59,6 +61,7 @@ struct TokenBatch {
   std::vector<int32_t> pos;     // [T], from 0 in each sequence
   std::vector<int32_t> labels;  // [T], what position t has to predict (already shifted for the
                                 // causal objective), or kNoLabel
+  std::vector<int32_t> prefix;  // [S] tokens of each sequence's prefix, where it has one
   // Where sequences have sources, those (ids and labels are then the targets').
   std::vector<int32_t> source_ids, source_start;
   std::vector<int64_t> sequences;  // [S], which sequence of the data: see describe()

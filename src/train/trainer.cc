@@ -22,6 +22,7 @@ TrainPart part_of(TokenBatch&& batch) {
   part.batch.main.ids = std::move(batch.ids);
   part.batch.main.positions = std::move(batch.pos);
   part.batch.main.start = std::move(batch.start);
+  part.batch.main.prefix = std::move(batch.prefix);
   part.labels = std::move(batch.labels);
   if (!batch.source_start.empty()) {
     Stream& source = part.batch.source.emplace();

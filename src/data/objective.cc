@@ -8,6 +8,7 @@
 namespace stemma {
 namespace {
 
+// With a prefix, a first part of random length is seen whole, and the rest is predicted.
 class CausalObjective : public Objective {
  public:
   CausalObjective(const DataSpec& spec, Vocabulary vocabulary)
@@ -24,10 +25,16 @@ class CausalObjective : public Objective {
     return cut_sequences(corpus.bounds, spec_.packing, spec_.length + 1, 1);
   }
   void append(TokenBatch& batch, const Corpus& corpus, const std::vector<TokenRange>& ranges,
-              size_t i, const RngKey&, bool) const override {
+              size_t i, const RngKey& key, bool) const override {
     const auto tokens = corpus.of(ranges[i]);
+    const size_t first = batch.labels.size();
     batch.ids.insert(batch.ids.end(), tokens.begin(), tokens.end() - 1);
     batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
+    if (spec_.objective != DataObjective::prefix) return;
+    const size_t prefix = 1 + key.of("prefix").below(0, tokens.size() - 1);
+    batch.prefix.push_back(static_cast<int32_t>(prefix));
+    // The prefix's last token is the first to predict one behind it.
+    std::fill_n(batch.labels.begin() + static_cast<int64_t>(first), prefix - 1, kNoLabel);
   }
 
  private:
@@ -49,8 +56,9 @@ class SourceObjective : public Objective {
   static void need(bool ok, const Message&... message) {
     if (!ok) fail(Code::kUsage, "[data] ", message...);
   }
-  void append_pair(TokenBatch& batch, const Corrupted& pair) const {
+  void append_pair(TokenBatch& batch, Corrupted pair) const {
     if (batch.source_start.empty()) batch.source_start.push_back(0);
+    if (!vocabulary_.adds_eos) pair.source.pop_back();  // a prompt has none either
     batch.source_ids.insert(batch.source_ids.end(), pair.source.begin(), pair.source.end());
     check(batch.source_ids.size() <= INT32_MAX, "[data] a batch of more than 2^31 - 1 tokens");
     batch.source_start.push_back(static_cast<int32_t>(batch.source_ids.size()));
@@ -123,6 +131,7 @@ class PairObjective : public SourceObjective {
 Vocabulary::Vocabulary(const Tokenizer& tokenizer) : special(tokenizer.special()) {
   const std::vector<int32_t> empty = tokenizer.encode("").ids;
   adds_bos = special.bos && !empty.empty() && empty.front() == *special.bos;
+  adds_eos = special.eos && !empty.empty() && empty.back() == *special.eos;
   for (int i = 0;; ++i) {
     const auto id = tokenizer.id(cat("<extra_id_", i, ">"));
     if (!id) break;
@@ -152,6 +161,7 @@ Vocabulary::Vocabulary(const Tokenizer& tokenizer) : special(tokenizer.special()
 std::unique_ptr<Objective> make_objective(const DataSpec& spec, Vocabulary vocabulary) {
   switch (spec.objective) {
     case DataObjective::causal:
+    case DataObjective::prefix:
       return std::make_unique<CausalObjective>(spec, std::move(vocabulary));
     case DataObjective::masked:
       return std::make_unique<MaskedObjective>(spec, std::move(vocabulary));

@@ -26,8 +26,7 @@ double required(const Json& object, std::string_view key, std::string_view kind)
 
 }  // namespace
 
-Json with_usual_names(Json config,
-                      std::initializer_list<std::pair<std::string_view, std::string_view>> names) {
+Json with_usual_names(Json config, const ConfigNames& names) {
   for (const auto& [own, usual] : names)
     if (const Json* value = present(config, own)) config.set(std::string(usual), Json(*value));
   return config;

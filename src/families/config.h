@@ -12,10 +12,8 @@
 
 namespace stemma {
 
-// The configuration with keys under their usual names, where it spells them otherwise: pairs
-// {its own, usual}, as transformers' attribute_map. Its own win.
-Json with_usual_names(Json config,
-                      std::initializer_list<std::pair<std::string_view, std::string_view>> names);
+// The configuration with keys under their usual names too; its own win.
+Json with_usual_names(Json config, const ConfigNames& names);
 // A size: from 1 to 2^24, so that products of sizes fit; an Error names the key otherwise.
 int integer(const Json& config, std::string_view key, int fallback);
 // num_hidden_layers, at most 4096.

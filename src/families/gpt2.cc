@@ -60,14 +60,15 @@ std::vector<HeadSpec> heads(const Json& config, std::string_view architecture) {
 
 }  // namespace
 
+STEMMA_CONFIG_NAMES(gpt2, {"n_embd", "hidden_size"}, {"n_head", "num_attention_heads"},
+                    {"n_layer", "num_hidden_layers"}, {"n_positions", "max_position_embeddings"},
+                    {"n_inner", "intermediate_size"});
+
 STEMMA_FAMILY(gpt2, "gpt",
               "norms before each branch and after the last, residual branches that start small",
               "GPT2LMHeadModel", "GPT2Model", "GPT2ForSequenceClassification",
               "GPT2ForTokenClassification", "GPT2ForQuestionAnswering") {
-  const Json names = with_usual_names(config, {{"n_embd", "hidden_size"},
-                                               {"n_head", "num_attention_heads"},
-                                               {"n_layer", "num_hidden_layers"},
-                                               {"n_positions", "max_position_embeddings"}});
+  const Json names = with_usual_names(config, kConfigNames);
   if (config.get("add_cross_attention", false))
     fail(Code::kUnsupported, "[config.json] add_cross_attention is not supported for GPT-2");
   const int width = integer(names, "hidden_size", 768);
@@ -84,7 +85,7 @@ STEMMA_FAMILY(gpt2, "gpt",
   BlockSpec block;
   block.mixer = attention;
   block.mix.in = block.ff.in = norm;
-  block.ffn = Mlp{integer(names, "n_inner", 4 * width),
+  block.ffn = Mlp{integer(names, "intermediate_size", 4 * width),
                   activation_from_name(config.get("activation_function", "gelu_new")), true};
 
   ModelSpec spec;

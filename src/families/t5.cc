@@ -6,16 +6,12 @@
 #include "families/config.h"
 
 namespace stemma {
-namespace {
 
-// Sizes under their usual names; transformers reads both, but for the last.
-Json usual(const Json& config) {
-  return with_usual_names(config, {{"d_model", "hidden_size"},
-                                   {"num_heads", "num_attention_heads"},
-                                   {"num_layers", "num_hidden_layers"},
-                                   {"d_kv", "head_dim"},
-                                   {"d_ff", "intermediate_size"}});
-}
+STEMMA_CONFIG_NAMES(t5, {"d_model", "hidden_size"}, {"num_heads", "num_attention_heads"},
+                    {"num_layers", "num_hidden_layers"}, {"d_kv", "head_dim"},
+                    {"d_ff", "intermediate_size"}, {"n_positions", "max_position_embeddings"});
+
+namespace {
 
 Ffn feed_forward(const Json& config) {
   const int inner = integer(config, "intermediate_size", 2048);
@@ -101,7 +97,7 @@ STEMMA_FAMILY(t5, "transformer",
               "pre-norm RMS, no biases, one table of distances a stack, unscaled attention",
               "T5ForConditionalGeneration", "T5Model", "T5EncoderModel", "T5ForTokenClassification",
               "T5ForQuestionAnswering") {
-  const Json sizes = usual(config);
+  const Json sizes = with_usual_names(config, kConfigNames);
   const bool classifies = architecture == "T5ForTokenClassification";
 
   ModelSpec spec;

@@ -1,6 +1,7 @@
 #include "model/family.h"
 
 #include <algorithm>
+#include <map>
 
 namespace stemma {
 namespace {
@@ -8,6 +9,11 @@ namespace {
 std::vector<Family>& registry() {
   static std::vector<Family> families;
   return families;
+}
+
+std::map<std::string_view, ConfigNames>& all_names() {
+  static std::map<std::string_view, ConfigNames> names;
+  return names;
 }
 
 template <class List>
@@ -25,6 +31,18 @@ RegisterFamily::RegisterFamily(Family family) {
                  all.begin(), all.end(), family,
                  [](const Family& a, const Family& b) { return a.model_type < b.model_type; }),
              std::move(family));
+}
+
+RegisterConfigNames::RegisterConfigNames(std::string_view model_type, const ConfigNames& names) {
+  all_names()[model_type] = names;
+}
+
+std::string own_key(std::string_view model_type, std::string_view usual) {
+  const auto names = all_names().find(model_type);
+  if (names != all_names().end())
+    for (const auto& [own, other] : names->second)
+      if (other == usual) return std::string(own);
+  return std::string(usual);
 }
 
 const std::vector<Family>& families() { return registry(); }

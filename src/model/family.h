@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/json.h"
@@ -30,6 +31,12 @@ struct Family {
   Resolved (*resolve)(const Json& config, std::string_view architecture);
 };
 
+// What a family's configuration class calls keys that others call otherwise: pairs {own, usual}, as
+// transformers' attribute_map.
+using ConfigNames = std::vector<std::pair<std::string_view, std::string_view>>;
+// The family's own word for a usual key.
+std::string own_key(std::string_view model_type, std::string_view usual);
+
 // All families, by model_type.
 const std::vector<Family>& families();
 // The spec and rules of a config.json.
@@ -38,8 +45,16 @@ Resolved resolve(const Json& config);
 struct RegisterFamily {
   explicit RegisterFamily(Family family);
 };
+struct RegisterConfigNames {
+  RegisterConfigNames(std::string_view model_type, const ConfigNames& names);
+};
 
 }  // namespace stemma
+
+// STEMMA_CONFIG_NAMES(gpt2, {"n_embd", "hidden_size"}, ...) defines kConfigNames.
+#define STEMMA_CONFIG_NAMES(type, ...)                             \
+  static const ::stemma::ConfigNames kConfigNames = {__VA_ARGS__}; \
+  static const ::stemma::RegisterConfigNames names_of_##type(#type, kConfigNames)
 
 // STEMMA_FAMILY(bert, "transformer", "what it changed", "BertModel", ...) { return Resolved{...}; }
 // defines the function that resolves `config` for `architecture`.

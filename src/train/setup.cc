@@ -97,21 +97,12 @@ bool learns(const ModelSpec& spec, DataObjective objective, Sentences sentences)
   const auto* head = spec.head<LmHead>();
   if (!head || !answers(spec, sentences)) return false;
   if (spec.reads_source() != has_source(objective)) return false;
+  const auto sees = [](const BlockSpec& block) { return sees_prefix(block.mixer); };
+  if (objective == DataObjective::prefix && !std::ranges::all_of(spec.stack().blocks, sees))
+    return false;
   if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
   return std::all_of(spec.stack().blocks.begin(), spec.stack().blocks.end(),
                      [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
-}
-
-// Makes the feed-forwards `inner` wide, under whichever key the family's configuration class has
-// for that.
-void set_inner(Json& config, int inner) {
-  for (const char* key : {"intermediate_size", "d_ff", "n_inner", "ffn_dim"}) {
-    Json with = config;
-    with.set(key, inner);
-    if (inner_width(resolve(with).spec.stack().blocks.front().ffn) != inner) continue;
-    config = std::move(with);
-    return;
-  }
 }
 
 // The class of `config`'s family that learns the objective; the one it names where that does.
@@ -201,7 +192,9 @@ void check_fit(Setup& setup, const Recipe& recipe) {
     setup.notes.push_back(cat("length ", recipe.length, " is beyond the ", spec.max_positions,
                               " positions the model was made for"));
   }
-  if (recipe.objective == DataObjective::causal && !setup.tokenizer.special().eos)
+  const bool goes_on =
+      recipe.objective == DataObjective::causal || recipe.objective == DataObjective::prefix;
+  if (goes_on && !setup.tokenizer.special().eos)
     setup.notes.push_back(
         "the tokenizer has no end-of-text token: the model will never learn to "
         "stop");
@@ -229,14 +222,16 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
                              : has_source(recipe.objective) ? "t5"
                                                             : "llama";
   const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
+  const auto own = [&](std::string_view usual) { return own_key(family, usual); };
   Json config = Json::object({
       {"model_type", std::string(family_named(family).model_type)},
       {"vocab_size", tokenizer.vocab_size()},
-      {"hidden_size", sizes.width},
-      {"num_hidden_layers", sizes.layers},
-      {"num_attention_heads", sizes.heads},
+      {own("hidden_size"), sizes.width},
+      {own("num_hidden_layers"), sizes.layers},
+      {own("num_attention_heads"), sizes.heads},
       {"num_key_value_heads", sizes.kv_heads ? sizes.kv_heads : sizes.heads},
-      {"max_position_embeddings", sizes.positions ? Json(sizes.positions) : Json(recipe.length)},
+      {own("max_position_embeddings"),
+       sizes.positions ? Json(sizes.positions) : Json(recipe.length)},
       {"tie_word_embeddings", sizes.tied},
       {"bos_token_id", token(tokenizer.special().bos)},
       {"eos_token_id", token(tokenizer.special().eos)},
@@ -246,7 +241,7 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
     // What stands before a target is never predicted: any token will do that marks no text.
     const auto& special = tokenizer.special();
     config.set("decoder_start_token_id", token(special.pad ? special.pad : special.eos));
-    config.set("head_dim", std::max(1, sizes.width / sizes.heads));
+    config.set(own("head_dim"), std::max(1, sizes.width / sizes.heads));
   }
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
   config.set("architectures", Json::array({Json(class_for(config, recipe))}));
@@ -256,8 +251,8 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   constexpr int kMultiple = 32;
   const int usual =
       gated ? (sizes.width * 8 / 3 + kMultiple - 1) / kMultiple * kMultiple : 4 * sizes.width;
-  if (sizes.inner > 0 || !sizes.config.has("intermediate_size"))
-    set_inner(config, sizes.inner > 0 ? sizes.inner : usual);
+  const std::string inner = own("intermediate_size");
+  if (!config.has(inner)) config.set(inner, sizes.inner > 0 ? sizes.inner : usual);
   return config;
 }
 

@@ -123,7 +123,7 @@ TEST(Recipe, SaysWhereAndWhatIsWrong) {
                        "[r.toml:3] batch must be an integer, not a string"));
   EXPECT_TRUE(contains(refusal(kLeast, {"batch=many"}), "[command line] batch must be an integer"));
   EXPECT_TRUE(contains(refusal(kLeast + "batch = -1"), "must be between 0 and"));
-  EXPECT_TRUE(contains(refusal(kLeast + "objective = 'clm'"), "one of causal, masked"));
+  EXPECT_TRUE(contains(refusal(kLeast + "objective = 'clm'"), "one of causal, prefix, masked"));
   EXPECT_TRUE(contains(refusal(kLeast + "[optimizer]\nkind = 'sgd'"), "one of adamw"));
   EXPECT_TRUE(contains(refusal(kLeast + "[optimizer]\nlr = nan"), "finite"));
   EXPECT_TRUE(contains(refusal(kLeast + "[optimizer]\nbetas = [0.9]"), "two numbers"));

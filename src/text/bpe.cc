@@ -180,11 +180,13 @@ class Bpe : public Model {
       for (int b = 0; b < 256; ++b)
         fallback_[b] = vocab_.find(cat("<0x", kHex[b / 16], kHex[b % 16], ">"));
     }
-    // Bytes stand for themselves where each has a token; then nothing is ever unknown.
+    // Bytes stand for themselves where each that UTF-8 has is a token; then nothing is ever
+    // unknown.
     reads_bytes_ = options_.prefix.empty() && options_.suffix.empty();
     for (int b = 0; b < 256; ++b) {
       bytes_[b] = vocab_.find(byte_level_text(static_cast<uint8_t>(b)));
-      reads_bytes_ &= bytes_[b] >= 0;
+      const bool in_texts = b != 0xC0 && b != 0xC1 && b < 0xF5;
+      reads_bytes_ &= bytes_[b] >= 0 || !in_texts;
     }
     if (may_cut_before(kMetaspace, merges)) boundary_ = kMetaspace;
     find_seams(merges);

@@ -94,16 +94,13 @@ void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, boo
                         ModelScratch& scratch, Out& out) const {
   const std::string_view word = text.text.substr(begin, end - begin);
   Sequel tokens(out, begin);
-  WordCache::Slot* slot = nullptr;
+  const bool is_short = word.size() <= WordCache::kMaxBytes;
   WordCache::Key key{};
-  if (word.size() <= WordCache::kMaxBytes) {
+  if (is_short) {
     key = WordCache::key_of(word, text.text.size() - begin, part);
-    slot = &scratch.cache.slot(key);
-    if (slot->key == key) {
-      for (const uint32_t token : slot->tokens) {
-        if (token == WordCache::kNone) return;
-        tokens.add(static_cast<int32_t>(token & kMaxTokenId), token >> 24);
-      }
+    if (const uint32_t* known = scratch.cache.find(key)) {
+      for (size_t i = 0; i < WordCache::kMaxTokens && known[i] != WordCache::kNone; ++i)
+        tokens.add(static_cast<int32_t>(known[i] & kMaxTokenId), known[i] >> 24);
       return;
     }
   }
@@ -119,7 +116,7 @@ void Model::encode_word(const PreTokens& text, uint32_t begin, uint32_t end, boo
   }
   scratch.tokens.clear();
   cut(word, {text.byte_level, part}, scratch);
-  if (slot != nullptr) WordCache::put(*slot, key, scratch.tokens);
+  if (is_short) scratch.cache.put(key, scratch.tokens);
   for (const WordToken& token : scratch.tokens) tokens.add(token.id, token.length);
 }
 

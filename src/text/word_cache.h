@@ -1,11 +1,12 @@
 // The tokens of frequent words, so that they are worked out once: a table of fixed size that
-// forgets (each word has one place), for words of at most 15 bytes and 4 tokens. Exact: what is
-// found is what was put there. Lives as long as its owner's vocabulary.
+// forgets (each place has room for two words, of which the older one goes), for words of at most
+// 15 bytes and 12 tokens. Exact: what is found is what was put there. Lives as long as its owner's
+// vocabulary.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct WordToken {
 class WordCache {
  public:
   static constexpr size_t kMaxBytes = 15;
-  static constexpr size_t kMaxTokens = 4;
+  static constexpr size_t kWays = 2;
+  static constexpr size_t kMaxTokens = 12;
 
   // Two words of 8 bytes each: the text padded with zeros, its size (and a flag) in the last byte.
   struct Key {
@@ -45,28 +47,40 @@ class WordCache {
     return key;
   }
 
-  struct Slot {
-    Key key{0, 0};  // no word: the size is 0
-    // id | length << 24; kNone behind the last.
-    uint32_t tokens[kMaxTokens];
-  };
   static constexpr uint32_t kNone = ~0u;
 
-  // The place of a word; it holds the word only if its key says so.
-  Slot& slot(const Key& key) {
-    return slots_[hash_mix(key.low ^ 0x9E3779B97F4A7C15u, key.high ^ 0xD6E8FEB86659FD93u) & kMask];
+  // The tokens of a word, kNone behind the last; nullptr where it is not there.
+  const uint32_t* find(const Key& key) const {
+    for (const Slot& slot : places_[place(key)].slots)
+      if (slot.key == key) return slot.tokens;
+    return nullptr;
   }
-  static void put(Slot& slot, const Key& key, const std::vector<WordToken>& tokens) {
+
+  void put(const Key& key, const std::vector<WordToken>& tokens) {
     if (tokens.size() > kMaxTokens) return;
-    slot.key = key;
+    Slot* slots = places_[place(key)].slots;
+    std::move_backward(slots, slots + kWays - 1, slots + kWays);
+    Slot& newest = slots[0];
+    newest.key = key;
     for (size_t i = 0; i < kMaxTokens; ++i)
-      slot.tokens[i] =
+      newest.tokens[i] =
           i < tokens.size() ? static_cast<uint32_t>(tokens[i].id) | tokens[i].length << 24 : kNone;
   }
 
  private:
-  static constexpr size_t kMask = (size_t{1} << 15) - 1;
-  std::vector<Slot> slots_ = std::vector<Slot>(kMask + 1);
+  struct Slot {
+    Key key{0, 0};                // no word: the size is 0
+    uint32_t tokens[kMaxTokens];  // id | length << 24
+  };
+  struct alignas(64) Place {
+    Slot slots[kWays];  // the newest first
+  };
+  static constexpr size_t kMask = (size_t{1} << 14) - 1;
+  static size_t place(const Key& key) {
+    return hash_mix(key.low ^ 0x9E3779B97F4A7C15u, key.high ^ 0xD6E8FEB86659FD93u) & kMask;
+  }
+
+  std::vector<Place> places_ = std::vector<Place>(kMask + 1);
 };
 
 }  // namespace stemma

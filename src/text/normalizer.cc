@@ -60,7 +60,7 @@ class UnicodeForm : public Normalizer {
       const auto p = unicode::properties(c);
       const bool composing = form_ == unicode::Form::nfc || form_ == unicode::Form::nfkc;
       const bool compatible = form_ == unicode::Form::nfkd || form_ == unicode::Form::nfkc;
-      if (!(composing ? p.nfc_inert() : p.nfd_inert()) || (compatible && p.decomposes()))
+      if (!(composing ? unicode::keeps_nfc(c) : p.nfd_inert()) || (compatible && p.decomposes()))
         return false;
     }
     return true;

@@ -3,7 +3,9 @@
 #include "text/unicode.h"
 
 #include <algorithm>
+#include <bitset>
 #include <iterator>
+#include <memory>
 
 #include "text/utf8.h"
 
@@ -113,6 +115,27 @@ std::vector<Edit> normalize(std::string_view text, Form form) {
   const bool compatible = form == Form::nfkd || form == Form::nfkc;
   auto parts = decomposed(text, compatible);
   return form == Form::nfc || form == Form::nfkc ? composed(parts) : parts;
+}
+
+bool keeps_nfc(char32_t c) {
+  constexpr char32_t kKnown = 0x10000;
+  static const auto known = [] {
+    auto keeps = std::make_unique<std::bitset<kKnown>>();
+    for (char32_t i = 0; i < kKnown; ++i) {
+      if (properties(i).nfc_inert() || combining_class(i) != 0) {
+        keeps->set(i, properties(i).nfc_inert());
+        continue;
+      }
+      const auto parts = normalize(utf8::encode(i), Form::nfc);
+      keeps->set(i, parts.size() == 1 && parts[0].c == i);
+    }
+    for (const Composition& t : kCompositions)
+      if (t.second < kKnown) keeps->reset(t.second);
+    for (char32_t i = 0; i < kVowels; ++i) keeps->reset(kVowel + i);
+    for (char32_t i = 0; i < kTrails; ++i) keeps->reset(kTrail + i);
+    return keeps;
+  }();
+  return c < kKnown ? (*known)[c] : properties(c).nfc_inert();
 }
 
 }  // namespace stemma::unicode

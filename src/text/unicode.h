@@ -95,4 +95,8 @@ struct Edit {
 // it: composing adds up the changes of the parts, reordering carries them along.
 std::vector<Edit> normalize(std::string_view text, Form form);
 
+// Texts of such characters alone are their own NFC: starters that are their own NFC and compose
+// with nothing before them. Not all of them are known.
+bool keeps_nfc(char32_t c);
+
 }  // namespace stemma::unicode

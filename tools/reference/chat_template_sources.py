@@ -785,6 +785,7 @@ add("slices", "indices and slices, with steps and beyond ends", "plain variables
 {{ l[0] }} {{ l[-1] }} {{ l[1:3] }} {{ l[::-1] }} {{ l[:-1] }} {{ l[4:0:-2] }} {{ l[-100:2] }} {{ l[10] }}| {{ l[10] is defined }} {{ (1, 2, 3)[1:] }} {{ l[1:][0] }} {{ l.0 }} {{ l[:] == l }}
 {{ range(10)[2:8:3] | list }} {{ range(5)[-1] }} {{ range(0, 10, 3) | list }} {{ range(5, 0, -2) | list }} {{ range(3) }} {{ range(1, 5, 2) }} {{ range(0) | length }}
 {{ messages[0].content[:3] }} {{ messages[0]['content'][-5:] }} {{ messages[-1:] | length }} {{ {'a': {'b': [1, 2]}}.a.b[-1] }} {{ {'a': 1}['x'] is defined }} {{ [[1, 2], [3]][0][1] }} {{ none.x is defined }} {{ (1).x is undefined }}
+{% for m in messages %}{{ messages[loop.index0 + 1:] | length }}{{ messages[:loop.index] | map(attribute='role') | join(',') }};{% endfor %}
 """)
 
 add("tests", "every test", "plain variables", r"""

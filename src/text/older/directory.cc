@@ -66,6 +66,13 @@ std::string Directory::class_name(const char* fallback) const {
         {"t5", "T5Tokenizer"},
         {"mt5", "T5Tokenizer"},
         {"xlm-roberta", "XLMRobertaTokenizer"},
+        {"mbart", "MBartTokenizer"},
+        {"mbart50", "MBart50Tokenizer"},
+        {"nllb", "NllbTokenizer"},
+        {"nllb-moe", "NllbTokenizer"},
+        {"camembert", "CamembertTokenizer"},
+        {"pegasus", "PegasusTokenizer"},
+        {"big_bird", "BigBirdTokenizer"},
         {"deberta-v2", "DebertaV2Tokenizer"},
         {"xlnet", "XLNetTokenizer"},
         {"llama", "LlamaTokenizer"},
@@ -122,16 +129,27 @@ void AddedList::add_configured(const Directory& files, const Defaults& defaults)
   std::stable_sort(listed.begin(), listed.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [id, token] : listed) add(token, false);
-  for (const auto name : kRoles)
-    if (const Json token = files.role(name, defaults.role(name)); !token.is_null())
+  for (const auto name : kRoles) {
+    const Json token = files.role(name, defaults.role(name));
+    if (token.is_null()) continue;
+    if (name == "mask_token" && token.is_string() && defaults.mask_takes_space)
+      add(Json::object(
+              {{"content", token}, {"lstrip", true}, {"normalized", defaults.mask_normalized}}),
+          true);
+    else
       add(token, true);
+  }
 }
 
-void AddedList::add_additional(const Directory& files) {
+bool AddedList::add_additional(const Directory& files) {
+  bool any = false;
   for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
     for (const Json* file : {&files.special_tokens_map, &files.tokenizer_config})
-      if (const Json* tokens = file->find(key); tokens != nullptr && tokens->is_array())
+      if (const Json* tokens = file->find(key); tokens != nullptr && tokens->is_array()) {
         for (const Json& token : tokens->items()) add(token, true);
+        any = true;
+      }
+  return any;
 }
 
 Json AddedList::json() const {
@@ -149,13 +167,14 @@ Json template_processing(const std::vector<TemplatePiece>& single,
   Json special = Json::object();
   const auto pieces = [&](const std::vector<TemplatePiece>& list) {
     Json out = Json::array();
-    for (const auto& [text, type] : list) {
+    for (const auto& [text, type, otherwise] : list) {
       if (text == "$A" || text == "$B") {
         out.push_back(Json::object(
             {{"Sequence", Json::object({{"id", text.substr(1)}, {"type_id", type}})}}));
         continue;
       }
-      const int32_t id = added.id(text);
+      int32_t id = added.id(text);
+      if (id < 0) id = otherwise;
       check(id >= 0, "[", where, "] the special token '", text, "' is not in the vocabulary");
       special.set(text,
                   Json::object(

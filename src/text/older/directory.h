@@ -27,6 +27,8 @@ inline constexpr std::string_view kRoles[] = {"bos_token", "eos_token", "unk_tok
 struct Defaults {
   std::string bos, eos, unk, sep, pad, cls, mask;  // empty: it has none
   Side padding_side = Side::right;
+  // A mask that is given as a string takes the space before it.
+  bool mask_takes_space = false, mask_normalized = false;
   std::string_view role(std::string_view name) const;
 };
 
@@ -58,8 +60,8 @@ class AddedList {
   explicit AddedList(const Vocab& vocab) : vocab_(vocab), next_id_(vocab.size()) {}
   // Those the configuration lists by id, then the roles.
   void add_configured(const Directory& files, const Defaults& defaults);
-  // additional_special_tokens (or extra_special_tokens) of the configuration.
-  void add_additional(const Directory& files);
+  // additional_special_tokens (or extra_special_tokens) of the configuration, if there are any.
+  bool add_additional(const Directory& files);
   // A string, or an object with content and flags. One that is there already stays as it is.
   void add(const Json& token, bool special);
   int32_t id(std::string_view content) const;  // -1 where absent
@@ -78,6 +80,7 @@ class AddedList {
 struct TemplatePiece {
   std::string text;
   int type = 0;
+  int32_t otherwise = -1;  // the id of a token that is not in the vocabulary; -1: an error
 };
 Json template_processing(const std::vector<TemplatePiece>& single,
                          const std::vector<TemplatePiece>& pair, const AddedList& added,

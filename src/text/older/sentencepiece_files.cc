@@ -1,8 +1,8 @@
-// Models of sentencepiece, read as AlbertTokenizer, T5Tokenizer, XLMRobertaTokenizer,
-// DebertaV2Tokenizer, XLNetTokenizer, LlamaTokenizer and GemmaTokenizer read them; without a class
-// that is known here, as transformers reads a file of no class. A tokenizer.model that is none of
+// Models of sentencepiece, read as the classes of transformers read them that kReaders lists;
+// without a class, as transformers reads a file of no class. A tokenizer.model that is none of
 // sentencepiece's is a file of tiktoken.
 #include <algorithm>
+#include <span>
 #include <tuple>
 
 #include "base/error.h"
@@ -23,6 +23,13 @@ const Defaults kT5{"", "</s>", "<unk>", "", "<pad>", "", ""};
 const Defaults kXlmRoberta{"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"};
 const Defaults kDebertaV2{"[CLS]", "[SEP]", "[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
 const Defaults kXlnet{"<s>", "</s>", "<unk>", "<sep>", "<pad>", "<cls>", "<mask>", Side::left};
+const Defaults kMbart{"<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>", Side::right, true};
+const Defaults kMbart50{"", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>", Side::right, true};
+const Defaults kNllb{"<s>", "</s>",   "<unk>",     "</s>", "<pad>",
+                     "<s>", "<mask>", Side::right, true,   true};
+const Defaults kPegasus{"", "</s>", "<unk>", "", "<pad>", "", "<mask_2>"};
+const Defaults kBigBird{"<s>",   "</s>",   "<unk>",     "[SEP]", "<pad>",
+                        "[CLS]", "[MASK]", Side::right, true};
 const Defaults kLlama{"<s>", "</s>", "<unk>", "", "", "", "", Side::left};
 const Defaults kGemma{"<bos>", "<eos>", "<unk>", "", "<pad>", "", "<mask>", Side::left};
 
@@ -87,12 +94,14 @@ Json precompiled(const SentencePieceModel& model) {
   return component("Precompiled", {{"precompiled_charsmap", base64_encode(model.charsmap)}});
 }
 
-// What a class makes of a model.
-struct Reading {
-  std::vector<Piece> pieces;
-  Defaults defaults;
-  Json normalizer, pre_tokenizer, decoder;
-};
+// The languages of MBart50; MBart has the first 25.
+constexpr std::string_view kMbartLanguages[] = {
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN",
+    "hi_IN", "it_IT", "ja_XX", "kk_KZ", "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP",
+    "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN", "af_ZA", "az_AZ",
+    "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN",
+    "mn_MN", "mr_IN", "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN",
+    "th_TH", "tl_XX", "uk_UA", "ur_PK", "xh_ZA", "gl_ES", "sl_SI"};
 
 // ALBERT and XLNet: quotes, accents, case, then sentencepiece's map.
 Json albert_normalizer(const SentencePieceModel& model, bool keep_accents, bool lower) {
@@ -103,6 +112,14 @@ Json albert_normalizer(const SentencePieceModel& model, bool keep_accents, bool 
   }
   if (lower) steps.push_back(component("Lowercase"));
   if (!model.charsmap.empty()) steps.push_back(precompiled(model));
+  return sequence("normalizers", std::move(steps));
+}
+
+// Sentencepiece's map, where there is one, and one space for several.
+Json charsmap_and_single_spaces(const SentencePieceModel& model) {
+  Json steps = Json::array();
+  if (!model.charsmap.empty()) steps.push_back(precompiled(model));
+  steps.push_back(replace("Regex", " {2,}", " "));
   return sequence("normalizers", std::move(steps));
 }
 
@@ -119,8 +136,11 @@ Json byte_fallback_decoder(bool strip) {
 }
 
 // The tokens that sentencepiece itself cuts out: control symbols, which are special, and the
-// user's.
-void add_symbols(const std::vector<Piece>& pieces, AddedList& added) {
+// user's. Additional tokens of the configuration take their place, and that of the class's own.
+void add_symbols(const Directory& files, const std::vector<std::string>& own,
+                 const std::vector<Piece>& pieces, AddedList& added) {
+  if (added.add_additional(files)) return;
+  for (const std::string& token : own) added.add(token, true);
   for (const Piece& piece : pieces) {
     const bool control = piece.type == SentencePieceModel::kControl;
     if (!control && piece.type != SentencePieceModel::kUserDefined) continue;
@@ -137,19 +157,32 @@ class SentencePieceReader {
         where_(std::move(where)) {}
 
   OlderTokenizer read(const std::string& name) {
-    if (name == "AlbertTokenizer") return albert();
-    if (name == "T5Tokenizer" || name == "MT5Tokenizer") return t5();
-    if (name == "XLMRobertaTokenizer") return xlm_roberta();
-    if (name == "DebertaV2Tokenizer") return deberta_v2();
-    if (name == "XLNetTokenizer") return xlnet();
-    if (name == "LlamaTokenizer") return llama();
-    if (name == "GemmaTokenizer") return gemma();
-    if (name == "PreTrainedTokenizer" || name == "TokenizersBackend" || name.empty())
-      return nameless();
+    using Read = OlderTokenizer (SentencePieceReader::*)();
+    static constexpr std::pair<std::string_view, Read> kReaders[] = {
+        {"AlbertTokenizer", &SentencePieceReader::albert},
+        {"T5Tokenizer", &SentencePieceReader::t5},
+        {"MT5Tokenizer", &SentencePieceReader::t5},
+        {"XLMRobertaTokenizer", &SentencePieceReader::xlm_roberta},
+        {"DebertaV2Tokenizer", &SentencePieceReader::deberta_v2},
+        {"XLNetTokenizer", &SentencePieceReader::xlnet},
+        {"MBartTokenizer", &SentencePieceReader::mbart},
+        {"MBart50Tokenizer", &SentencePieceReader::mbart50},
+        {"NllbTokenizer", &SentencePieceReader::nllb},
+        {"CamembertTokenizer", &SentencePieceReader::camembert},
+        {"PegasusTokenizer", &SentencePieceReader::pegasus},
+        {"BigBirdTokenizer", &SentencePieceReader::big_bird},
+        {"LlamaTokenizer", &SentencePieceReader::llama},
+        {"GemmaTokenizer", &SentencePieceReader::gemma},
+        {"PreTrainedTokenizer", &SentencePieceReader::nameless},
+        {"TokenizersBackend", &SentencePieceReader::nameless},
+        {"", &SentencePieceReader::nameless}};
+    std::string all;
+    for (const auto& [known, reader] : kReaders) {
+      if (known == name) return (this->*reader)();
+      all += cat(all.empty() ? "" : ", ", known);
+    }
     fail(Code::kUnsupported, "[", where_, "] tokenizer_class ", name,
-         " is not built without its tokenizer.json; there are AlbertTokenizer, T5Tokenizer, "
-         "XLMRobertaTokenizer, DebertaV2Tokenizer, XLNetTokenizer, LlamaTokenizer, GemmaTokenizer, "
-         "PreTrainedTokenizerFast");
+         " is not built without its tokenizer.json; there are ", all);
   }
 
  private:
@@ -159,17 +192,18 @@ class SentencePieceReader {
            kind == SentencePieceModel::kBpe ? "BPE" : "Unigram", " model, as ", name, " has it");
   }
 
-  // With a template of "cls", "sep", "$A", "$B", where the first two stand for the roles' tokens.
+  // With templates of "$A", "$B", roles and tokens.
   OlderTokenizer unigram(const Defaults& defaults, int64_t unk_id, Json normalizer,
                          Json pre_tokenizer, Json decoder, std::vector<TemplatePiece> single,
-                         std::vector<TemplatePiece> pair) {
+                         std::vector<TemplatePiece> pair,
+                         const std::vector<std::string>& own_tokens = {}) {
     const Vocab vocab = vocab_of(model_.pieces, where_);
     AddedList added(vocab);
     added.add_configured(files_, defaults);
-    add_symbols(model_.pieces, added);
+    add_symbols(files_, own_tokens, model_.pieces, added);
     for (auto* list : {&single, &pair})
       for (TemplatePiece& piece : *list)
-        if (piece.text[0] != '$') piece.text = files_.role_content(piece.text, defaults);
+        if (piece.text.ends_with("_token")) piece.text = files_.role_content(piece.text, defaults);
     Json post_processor = template_processing(single, pair, added, where_);
     return {tokenizer_file(added, std::move(normalizer), std::move(pre_tokenizer),
                            std::move(post_processor), std::move(decoder),
@@ -203,20 +237,166 @@ class SentencePieceReader {
                    {{"$A"}, {"eos_token"}}, {{"$A"}, {"eos_token"}, {"$B"}, {"eos_token"}});
   }
 
-  // Four special tokens in fairseq's order instead of the three, and a mask behind the pieces.
-  OlderTokenizer xlm_roberta() {
-    want(SentencePieceModel::kUnigram, "XLMRobertaTokenizer");
+  // Four special tokens in fairseq's order instead of the three, other tokens and a mask behind the
+  // pieces.
+  void order_as_fairseq(const Defaults& defaults, std::span<const std::string_view> behind = {}) {
     std::vector<Piece> pieces;
-    for (const char* role : {"bos_token", "pad_token", "eos_token", "unk_token"})
-      pieces.push_back({files_.role_content(role, kXlmRoberta)});
+    for (const char* role : {"bos_token", "pad_token", "eos_token", "unk_token"}) {
+      const bool bos = std::string_view(role) == "bos_token";
+      pieces.push_back(
+          {files_.role_content(bos && defaults.bos.empty() ? "cls_token" : role, defaults)});
+    }
     check(model_.pieces.size() >= 3, "[", where_, "] has ", model_.pieces.size(), " pieces");
     pieces.insert(pieces.end(), model_.pieces.begin() + 3, model_.pieces.end());
-    pieces.push_back({files_.role_content("mask_token", kXlmRoberta)});
+    for (const std::string_view token : behind) pieces.push_back({std::string(token)});
+    pieces.push_back({files_.role_content("mask_token", defaults)});
     model_.pieces = std::move(pieces);
+  }
+
+  OlderTokenizer xlm_roberta() {
+    want(SentencePieceModel::kUnigram, "XLMRobertaTokenizer");
+    order_as_fairseq(kXlmRoberta);
+    return fairseq(kXlmRoberta, 3);
+  }
+
+  // <s> text </s>, pairs with two </s> between.
+  OlderTokenizer fairseq(const Defaults& defaults, int64_t unk_id) {
     const char* scheme = config_.get("add_prefix_space", true) ? "always" : "never";
-    return unigram(kXlmRoberta, 3, precompiled(model_), words_and_metaspace(scheme),
+    return unigram(defaults, unk_id, precompiled(model_), words_and_metaspace(scheme),
                    metaspace(scheme, true), {{"bos_token"}, {"$A"}, {"eos_token"}},
                    {{"bos_token"}, {"$A"}, {"eos_token"}, {"eos_token"}, {"$B"}, {"eos_token"}});
+  }
+
+  // Like XLM-R's, with three tokens of the dictionary left in that nothing makes.
+  OlderTokenizer camembert() {
+    want(SentencePieceModel::kUnigram, "CamembertTokenizer");
+    const std::string unk = files_.role_content("unk_token", kMbart);
+    std::vector<Piece> pieces{{"<s>NOTUSED"},
+                              {files_.role_content("pad_token", kMbart)},
+                              {"</s>NOTUSED"},
+                              {unk},
+                              {"<unk>NOTUSED", -100}};
+    check(!model_.pieces.empty(), "[", where_, "] has no pieces");
+    pieces.insert(pieces.end(), model_.pieces.begin() + 1, model_.pieces.end());
+    pieces.push_back({files_.role_content("mask_token", kMbart)});
+    model_.pieces = std::move(pieces);
+    const auto found = std::ranges::find(model_.pieces, unk, &Piece::text);
+    return fairseq(kMbart, found - model_.pieces.begin());
+  }
+
+  // What a text's language is, behind the text (MBart) or before it (the others).
+  TemplatePiece language(const char* fallback) const {
+    return {config_.get("src_lang", fallback), 0, 3};  // an unknown one is <unk>
+  }
+
+  OlderTokenizer mbart() {
+    want(SentencePieceModel::kUnigram, "MBartTokenizer");
+    const std::span languages = std::span(kMbartLanguages).first(25);
+    order_as_fairseq(kMbart, languages);
+    const TemplatePiece source = language("en_XX");
+    return unigram(kMbart, 3, Json(), words_and_metaspace(), metaspace("always", true),
+                   {{"$A"}, {"eos_token"}, source}, {{"$A"}, {"$B"}, {"eos_token"}, source},
+                   {languages.begin(), languages.end()});
+  }
+
+  OlderTokenizer mbart50() {
+    want(SentencePieceModel::kUnigram, "MBart50Tokenizer");
+    order_as_fairseq(kMbart50, kMbartLanguages);
+    const TemplatePiece source = language("en_XX");
+    return unigram(kMbart50, 3, charsmap_and_single_spaces(model_), metaspace("always", true),
+                   metaspace("always", true), {source, {"$A"}, {"eos_token"}},
+                   {source, {"$A"}, {"$B"}, {"eos_token"}},
+                   {std::begin(kMbartLanguages), std::end(kMbartLanguages)});
+  }
+
+  OlderTokenizer nllb() {
+    want(SentencePieceModel::kBpe, "NllbTokenizer");
+    const Vocab ranked = vocab_of(model_.pieces, where_);
+    Vocab vocab;
+    for (const char* role : {"bos_token", "pad_token", "eos_token", "unk_token"})
+      vocab.add(files_.role_content(role, kNllb), vocab.size(), where_);
+    for (const auto& [token, id] : ranked.entries())
+      if (vocab.find(token) < 0) vocab.add(token, vocab.size(), where_);
+    ModelFile model =
+        bpe_model(std::move(vocab), generated_merges(model_.pieces, ranked),
+                  {{"unk_token", files_.role_content("unk_token", kNllb)}, {"fuse_unk", true}});
+    AddedList added(*model.vocab);
+    added.add_configured(files_, kNllb);
+    add_symbols(files_, {}, model_.pieces, added);
+    const TemplatePiece source = language("eng_Latn"), eos{files_.role_content("eos_token", kNllb)};
+    const bool legacy = config_.get("legacy_behaviour", false);
+    using Pieces = std::vector<TemplatePiece>;
+    Json post_processor = template_processing(
+        legacy ? Pieces{{"$A"}, eos, source} : Pieces{source, {"$A"}, eos},
+        legacy ? Pieces{{"$A"}, {"$B"}, eos, source} : Pieces{source, {"$A"}, {"$B"}, eos}, added,
+        where_);
+    Json normalizer = model_.charsmap.empty() ? Json() : charsmap_and_single_spaces(model_);
+    return {tokenizer_file(added, std::move(normalizer), metaspace("always", true),
+                           std::move(post_processor), metaspace("always", true), std::move(model)),
+            kNllb};
+  }
+
+  // Padding, end, two masks and tokens for pretraining instead of the first two pieces; only those
+  // are cut out of texts.
+  OlderTokenizer pegasus() {
+    want(SentencePieceModel::kUnigram, "PegasusTokenizer");
+    const auto sentence_mask = [&](const char* fallback) -> std::string {
+      const Json* token = config_.find("mask_token_sent");
+      return token == nullptr ? fallback : token->is_null() ? "" : token->as_string();
+    };
+    const int64_t offset = config_.get("offset", 103);
+    check(offset >= 0 && offset <= kMaxTokenId, "[", where_, "] offset is ", offset);
+    std::vector<Piece> pieces;
+    for (const char* role : {"pad_token", "eos_token"})
+      pieces.push_back({files_.role_content(role, kPegasus)});
+    // Which mask comes first depends on whether the configuration has one.
+    const Json mask = files_.role("mask_token", "<mask_1>");
+    pieces.push_back({mask.is_object() ? mask.at("content").as_string() : mask.as_string()});
+    if (const std::string second = sentence_mask("<mask_2>");
+        !second.empty() && second != pieces.back().text)
+      pieces.push_back({second});
+    std::vector<std::string> own;
+    if (const std::string token = sentence_mask("<mask_1>"); !token.empty()) own.push_back(token);
+    for (int64_t i = 2; i < offset; ++i) {
+      own.push_back(cat("<unk_", i, ">"));
+      pieces.push_back({own.back(), -100});
+    }
+    check(model_.pieces.size() >= 2, "[", where_, "] has ", model_.pieces.size(), " pieces");
+    for (size_t i = 2; i < model_.pieces.size(); ++i)
+      pieces.push_back({model_.pieces[i].text, model_.pieces[i].score});
+    model_.pieces = std::move(pieces);
+    const int64_t unk_id = unscored(files_.role_content("unk_token", kPegasus), 1);
+    check(unk_id >= 0, "[", where_, "] has no unknown token");
+    Json normalizer = charsmap_and_single_spaces(model_);
+    if (model_.charsmap.empty())
+      normalizer =
+          sequence("normalizers",
+                   Json::array({replace("Regex", "\\n", " "), replace("Regex", " {2,}", " ")}));
+    return unigram(kPegasus, unk_id, std::move(normalizer), metaspace("always", true),
+                   metaspace("always", true), {{"$A"}, {"eos_token"}},
+                   {{"$A"}, {"$B"}, {"eos_token"}}, own);
+  }
+
+  OlderTokenizer big_bird() {
+    want(SentencePieceModel::kUnigram, "BigBirdTokenizer");
+    const int64_t found = unscored(files_.role_content("unk_token", kBigBird), 0);
+    Json normalizer =
+        sequence("normalizers",
+                 Json::array({component("Strip", {{"strip_left", false}, {"strip_right", false}}),
+                              replace("Regex", " {2,}", "\u2581")}));
+    const char* scheme = config_.get("add_prefix_space", true) ? "always" : "never";
+    return unigram(kBigBird, found >= 0 ? found : 100, std::move(normalizer),
+                   metaspace(scheme, true), metaspace(scheme, true),
+                   {{"cls_token"}, {"$A"}, {"sep_token"}},
+                   {{"cls_token"}, {"$A"}, {"sep_token"}, {"$B", 1}, {"sep_token", 1}});
+  }
+
+  // The first piece from `from` on with this text and the score 0; -1 where there is none.
+  int64_t unscored(const std::string& text, size_t from) const {
+    for (size_t i = from; i < model_.pieces.size(); ++i)
+      if (model_.pieces[i].text == text && model_.pieces[i].score == 0)
+        return static_cast<int64_t>(i);
+    return -1;
   }
 
   OlderTokenizer deberta_v2() {
@@ -256,7 +436,7 @@ class SentencePieceReader {
     const Vocab vocab = vocab_of(model_.pieces, where_);
     AddedList added(vocab);
     added.add_configured(files_, defaults);
-    add_symbols(model_.pieces, added);
+    add_symbols(files_, {}, model_.pieces, added);
     return {tokenizer_file(added, std::move(normalizer), std::move(pre_tokenizer),
                            bos_eos_template(files_, defaults, added), std::move(decoder),
                            sentencepiece_bpe(model_.pieces, vocab, unk_token, byte_fallback)),
@@ -301,7 +481,7 @@ class SentencePieceReader {
     const Vocab vocab = vocab_of(model_.pieces, where_);
     AddedList added(vocab);
     added.add_configured(files_, defaults);
-    add_symbols(model_.pieces, added);
+    add_symbols(files_, {}, model_.pieces, added);
     ModelFile model =
         model_.kind == SentencePieceModel::kBpe
             ? sentencepiece_bpe(model_.pieces, vocab, Json(defaults.unk), model_.byte_fallback)

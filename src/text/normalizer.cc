@@ -1,5 +1,6 @@
 #include "text/normalizer.h"
 
+#include <bitset>
 #include <vector>
 
 #include "base/error.h"
@@ -213,9 +214,10 @@ class Precompiled : public Normalizer {
  public:
   Precompiled(const Json& json, std::string_view where)
       : map_(CharsMap::from_base64(json.at("precompiled_charsmap").as_string(), where)) {
-    for (int c = 0; c < 128; ++c) {
-      const char text = static_cast<char>(c);
-      plain_[c] = !map_.find({&text, 1});
+    for (char32_t c = 0; c < kKnown; ++c) {
+      const bool mapped = map_.find(utf8::encode(c)).has_value();
+      if (c < 128) plain_[c] = !mapped;
+      settled_[c] = !mapped && unicode::stands_alone(c);
     }
   }
 
@@ -232,6 +234,10 @@ class Precompiled : public Normalizer {
       return true;
     };
     for (size_t at = 0, end; at < view.size(); at = end) {
+      if (const size_t run = settled_run(view, at); run > at) {
+        for (end = at; end < run;) edits.push_back({utf8::next(view, end), 0});
+        continue;
+      }
       end = is_alone(view, at) ? at + 1 : unicode::grapheme_end(view, at);
       const std::string_view cluster = view.substr(at, end - at);
       if (cluster.size() < 6 && replace(cluster, utf8::count(cluster))) continue;
@@ -244,12 +250,27 @@ class Precompiled : public Normalizer {
   }
 
   bool leaves_alone(std::string_view text) const override {
-    for (const char c : text)
-      if (static_cast<uint8_t>(c) >= 0x80 || !plain_[static_cast<uint8_t>(c)]) return false;
+    for (size_t at = 0; at < text.size();) {
+      const char32_t c = utf8::next(text, at);
+      if (c < 128 ? !plain_[c] : !settled(c)) return false;
+    }
     return true;
   }
 
  private:
+  bool settled(char32_t c) const { return c < kKnown && settled_[c]; }
+
+  // The end of the run of settled characters from `at`, less the last one where others follow,
+  // which may join it.
+  size_t settled_run(std::string_view text, size_t at) const {
+    for (size_t end = at, before = at; end < text.size();) {
+      const size_t begin = end;
+      if (!settled(utf8::next(text, end))) return before;
+      before = begin;
+    }
+    return text.size();
+  }
+
   // An ASCII character before another one is a cluster of its own, CR LF excepted.
   static bool is_alone(std::string_view text, size_t at) {
     return static_cast<uint8_t>(text[at]) < 0x80 && text[at] != '\r' &&
@@ -265,8 +286,11 @@ class Precompiled : public Normalizer {
     if (added < 0 && !edits.empty()) edits.back().change += added;
   }
 
+  static constexpr char32_t kKnown = 0x10000;
   CharsMap map_;
-  bool plain_[128];
+  std::bitset<128> plain_;  // not in the map
+  // Not in the map, and between others of this kind clusters of their own.
+  std::bitset<kKnown> settled_;
 };
 
 // Every match of a pattern by a text.

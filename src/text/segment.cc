@@ -43,6 +43,8 @@ bool hangul_joins(GraphemeClass a, GraphemeClass b) {
 
 }  // namespace
 
+bool stands_alone(char32_t c) { return grapheme_class(c) == kOther; }
+
 size_t grapheme_end(std::string_view text, size_t at) {
   GraphemeClass last = grapheme_class(utf8::next(text, at));
   bool emoji = last == kPictographic;  // a pictographic and what extends it, so far

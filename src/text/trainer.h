@@ -29,7 +29,9 @@ struct TokenizerTraining {
   // and [MASK] for WordPiece, <unk>, <s> and </s> for the others. The first of byte-level BPE is
   // the end of text; names that are well known have their roles.
   std::vector<std::string> special_tokens = {};
-  int limit_alphabet = 0;  // BPE, WordPiece: the most frequent characters only; 0: all
+  // BPE, WordPiece: the most frequent characters only; 0: all. Of equally frequent ones those of
+  // the least code points (the reference draws among them anew on every run).
+  int limit_alphabet = 0;
   bool lowercase = true;   // WordPiece: as BERT uncased
   size_t max_words = size_t{1} << 24;
   // Told now and then how much of how much is done; may be empty.

@@ -149,6 +149,16 @@ TEST(Trainers, MemoryForWordsIsBounded) {
   EXPECT_FALSE(tokenizer.id("w"));
 }
 
+TEST(Trainers, OfEquallyFrequentCharactersTheLeastStay) {
+  const std::string_view texts[] = {"zyx zyx bcaz",
+                                    "xyab"};  // \u2581, x, y and z 3 times, a and b 2
+  const Tokenizer tokenizer =
+      train(texts,
+            {.kind = TokenizerKind::bpe, .vocab_size = 9, .min_frequency = 9, .limit_alphabet = 5});
+  for (const char* kept : {"\u2581", "x", "y", "z", "a"}) EXPECT_TRUE(tokenizer.id(kept)) << kept;
+  for (const char* left : {"b", "c"}) EXPECT_FALSE(tokenizer.id(left)) << left;
+}
+
 TEST(Trainers, UnigramNeedsAnUnknownToken) {
   const std::string_view texts[] = {"ab"};
   EXPECT_THROW(train(texts, {.kind = TokenizerKind::unigram, .special_tokens = {"<s>"}}), Error);

@@ -9,7 +9,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-HEADERS = ["src/model/spec.h", "src/nn/spec.h", "src/ops/rope.h", "src/ops/activation.h"]
+HEADERS = ["src/model/spec.h", "src/nn/spec.h", "src/ops/rope.h", "src/ops/routing.h", "src/ops/activation.h"]
 PAGE = ROOT / "docs" / "spec.md"
 HEAD = """# The vocabulary of specs
 

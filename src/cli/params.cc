@@ -30,11 +30,24 @@ struct Params {
     for (const char* part : kParts) {
       int64_t count = 0;
       for (const Parameter& p : params.all())
-        if (p.name.starts_with(cat(part, "."))) count += p.shape.elements();
+        if (p.role != Role::buffer && p.name.starts_with(cat(part, ".")))
+          count += p.shape.elements();
       if (count == 0) continue;
       out.set(part, count);
       session.print(
           cat("  ", part, std::string(9 - std::string_view(part).size(), ' '), grouped(count)));
+    }
+    if (const auto& modules = checkpoint.model->spec().multi_token) {
+      // Files repeat the embedding and the head for each module.
+      int64_t own = 0, copied = 0;
+      for (const Parameter& p : params.all()) {
+        if (p.role != Role::buffer && p.name.starts_with(kMultiToken)) own += p.shape.elements();
+        if (p.name == "embed.tokens" || p.name == "heads.lm.decoder.weight")
+          copied += p.shape.elements() * std::ssize(modules->modules);
+      }
+      out.set("multi_token", own), out.set("multi_token_copies", copied);
+      session.print(cat("  of the heads, modules for further tokens: ", grouped(own),
+                        "; files add ", grouped(copied), " of copies"));
     }
     if (session.json) session.emit(out);
     return 0;

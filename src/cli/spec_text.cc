@@ -42,6 +42,10 @@ std::string spec_text(const ModelSpec& spec) {
   if (spec.decoder) lines(*spec.decoder, "decoder", text);
   text += "model\n";
   for (const HeadSpec& head : spec.heads) lines(to_json(head), "head", text);
+  if (const auto& further = spec.multi_token) {
+    lines(Json(std::ssize(further->modules)), "multi_token.modules", text);
+    lines(Json(further->share), "multi_token.share", text);
+  }
   lines(to_json(spec.ties), "ties", text);
   lines(Json(spec.max_positions), "max_positions", text);
   return text;

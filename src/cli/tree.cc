@@ -20,6 +20,7 @@ constexpr Ancestor kAncestors[] = {
     {"transformer", "", "self-attention and feed-forward in residual blocks, encoder and decoder"},
     {"gpt", "transformer", "the decoder alone, predicting the next token"},
     {"transformer-xl", "gpt", "relative positions, and a memory of the segment before"},
+    {"deepseek_v2", "llama", "latent attention; many small experts, some of them for every token"},
     {"s4", "", "a linear state in place of attention"},
 };
 

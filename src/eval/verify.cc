@@ -327,6 +327,7 @@ class CaseRun {
     spec.eps = given.get("eps", spec.eps);
     spec.weight_decay = given.get("weight_decay", spec.weight_decay);
     spec.max_grad_norm = file.get("max_grad_norm", 0.0);
+    spec.expert_balance = 0;  // the reference has the optimiser's updates alone
     return spec;
   }
 

@@ -28,14 +28,7 @@ const Names kBlock[] = {
     {"mlp.shared_experts.up_proj.weight", "ffn.shared.up.weight"},
     {"mlp.shared_experts.down_proj.weight", "ffn.shared.down.weight"},
 };
-// Llama's, of the blocks of modules.
-const Names kBlockOfModule[] = {
-    {"input_layernorm.weight", "attn.norm_in.weight"},
-    {"post_attention_layernorm.weight", "ffn.norm_in.weight"},
-    {"self_attn.q_proj.weight", "attn.q.weight"},
-    {"self_attn.o_proj.weight", "attn.out.weight"},
-    {"self_attn.o_proj.bias", "attn.out.bias"},
-};
+// And those around the block of a module.
 const Names kModule[] = {
     {"enorm.weight", "norm_e.weight"},
     {"hnorm.weight", "norm_h.weight"},
@@ -43,24 +36,43 @@ const Names kModule[] = {
     {"shared_head.norm.weight", "stack.final_norm.weight"},
 };
 
+WeightRules rules_of(std::string_view architecture, size_t layers, size_t modules) {
+  const std::string layer = "layers.{L}.", block = "decoder.{L}.";
+  WeightRules rules = llama_rules(architecture);
+  rules.rules.push_back({"score.bias", "heads.classifier.bias", true});
+  for (const auto& [theirs, ours] : kBlock) rules.rules.push_back({layer + theirs, block + ours});
+  // Files carry the modules as layers past the last one, with copies of the embedding and the head.
+  std::vector<WeightRule> further;
+  for (size_t k = 0; k < modules; ++k) {
+    const std::string published = cat("layers.", layers + k, "."),
+                      own = cat("heads.multi_token.", k, ".");
+    for (const auto& [theirs, ours] : kModule) further.push_back({published + theirs, own + ours});
+    for (const WeightRule& rule : rules.rules)
+      if (rule.published.starts_with(layer))
+        further.push_back({published + rule.published.substr(layer.size()),
+                           own + "stack.0." + rule.own.front().substr(block.size())});
+    rules.ignorable.push_back(published + "embed_tokens.weight");
+    rules.ignorable.push_back(published + "shared_head.head.weight");
+  }
+  rules.rules.insert(rules.rules.begin(), further.begin(), further.end());
+  return rules;
+}
+
 void refuse_others(const Json& config) {
-  const auto only = [&](const char* key, const char* value) {
-    const std::string given = config.get(key, value);
-    if (given != value)
-      fail(Code::kUnsupported, "[config.json] ", key, " is \"", given, "\"; this family has \"",
-           value, "\"");
-  };
-  only("scoring_func", "sigmoid");
-  only("topk_method", "noaux_tc");
-  if (config.get("moe_layer_freq", 1) != 1)
-    fail(Code::kUnsupported, "[config.json] moe_layer_freq is not 1");
+  const bool fits = config.get("scoring_func", "sigmoid") == "sigmoid" &&
+                    config.get("topk_method", "noaux_tc") == "noaux_tc" &&
+                    config.get("moe_layer_freq", 1) == 1;
+  if (!fits)
+    fail(Code::kUnsupported,
+         "[config.json] scoring_func, topk_method or moe_layer_freq is not \"sigmoid\", "
+         "\"noaux_tc\", 1: another router than DeepSeek-V3's");
 }
 
 LatentAttention attention_of(const Json& config) {
   LatentAttention a;
   a.heads = integer(config, "num_attention_heads", 128);
   if (integer(config, "num_key_value_heads", a.heads) != a.heads)
-    fail(Code::kUnsupported, "[config.json] num_key_value_heads must be num_attention_heads, ",
+    fail(Code::kUnsupported, "[config.json] num_key_value_heads is not num_attention_heads, ",
          a.heads);
   const Json* q_rank = config.find("q_lora_rank");
   a.q_rank = q_rank && q_rank->is_null() ? 0 : integer(config, "q_lora_rank", 1536);
@@ -89,27 +101,6 @@ Experts experts_of(const Json& config) {
   e.routing.normalised = config.get("norm_topk_prob", true);
   e.routing.scale = config.get("routed_scaling_factor", 2.5);
   return e;
-}
-
-WeightRules rules_of(std::string_view architecture, size_t layers, size_t modules) {
-  WeightRules rules = llama_rules(architecture);
-  rules.rules.push_back({"score.bias", "heads.classifier.bias", true});
-  const auto add = [&](const std::string& published, const std::string& own, const auto& names) {
-    for (const auto& [theirs, ours] : names)
-      rules.rules.insert(rules.rules.begin(), {published + theirs, own + ours});
-  };
-  add("layers.{L}.", "decoder.{L}.", kBlock);
-  // Files carry the modules as layers past the last one, with copies of the embedding and the head.
-  for (size_t k = 0; k < modules; ++k) {
-    const std::string published = cat("layers.", layers + k, "."),
-                      own = cat("heads.multi_token.", k, ".");
-    add(published, own + "stack.0.", kBlock);
-    add(published, own + "stack.0.", kBlockOfModule);
-    add(published, own, kModule);
-    rules.ignorable.push_back(published + "embed_tokens.weight");
-    rules.ignorable.push_back(published + "shared_head.head.weight");
-  }
-  return rules;
 }
 
 Resolved resolve_as(const Json& config, std::string_view architecture, int default_modules) {
@@ -145,13 +136,15 @@ Resolved resolve_as(const Json& config, std::string_view architecture, int defau
 
 }  // namespace
 
-STEMMA_FAMILY(deepseek_v3, "llama", "latent attention, balanced experts in groups, further tokens",
+STEMMA_FAMILY(deepseek_v3, "deepseek_v2",
+              "loads of experts balanced by a correction, sigmoid scores, further tokens predicted",
               "DeepseekV3ForCausalLM", "DeepseekV3Model", "DeepseekV3ForSequenceClassification",
               "DeepseekV3ForTokenClassification") {
   return resolve_as(config, architecture, 1);
 }
 
-STEMMA_FAMILY(kimi_k2, "deepseek_v3", "one group of experts", "DeepseekV3ForCausalLM") {
+STEMMA_FAMILY(kimi_k2, "deepseek_v3", "more experts in one group, fewer heads",
+              "DeepseekV3ForCausalLM") {
   return resolve_as(config, architecture, 0);
 }
 

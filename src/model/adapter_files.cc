@@ -37,7 +37,7 @@ std::string module_of(const Checkpoint& checkpoint, const std::string& own) {
 std::vector<Site> sites_in(const Checkpoint& checkpoint) {
   std::vector<Site> sites;
   for (const Weight& weight : checkpoint.model->params().weights())
-    for (size_t s = 0; s < weight.slices().size(); ++s) {
+    for (size_t s = 0; weight.adaptable() && s < weight.slices().size(); ++s) {
       const std::string& own = weight.slices()[s].name;
       if (own.starts_with("heads.") || own.starts_with("embed.")) continue;
       const std::string module = module_of(checkpoint, own);

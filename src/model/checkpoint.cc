@@ -329,7 +329,7 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
     p.value = held_value(c, it->second, p, model.params(), files);
     if (p.value.dtype() == DType::f8_e4m3) {
       p.scales = blocks;
-      p.scales.values = stored_tensor(c, scales_of(*files, *it->second.tensor), files);
+      p.scales.values = stored_f32(c, scales_of(*files, *it->second.tensor));
       check_scales(p.scales, p.shape[0], p.shape[1], it->second.tensor->name);
     }
     if (p.widened && p.value.dtype() != DType::f32) p.value = widened(c, p.value);

@@ -73,6 +73,7 @@ ExpertsLayer declare(const Place& place, const Experts& spec) {
   };
   for (int e = 0; e < routing.experts; ++e) {
     const FeedForwardLayer expert = gated(cat(".experts.", e), spec.inner);
+    for (Weight* weight : {expert.inner.weight, expert.down.weight}) weight->refuse_adapters();
     layer.inner.push_back(expert.inner.weight);
     layer.down.push_back(expert.down.weight);
   }

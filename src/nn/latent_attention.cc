@@ -42,9 +42,11 @@ LatentAttentionLayer declare(const Place& place, const LatentAttention& spec) {
   for (int64_t h = 0; h < spec.heads; ++h) {
     rows.name = cat(name, ".kv_b of head ", h);
     rows.first = h * both, rows.rows = spec.kv_rank, rows.transposed = true;
-    layer.key_up.push_back(&store.declare_weight(spec.head_size, {rows}));
+    Weight& keys = store.declare_weight(spec.head_size, {rows});
     rows.first += spec.head_size, rows.rows = spec.value_size, rows.transposed = false;
-    layer.value_up.push_back(&store.declare_weight(spec.kv_rank, {rows}));
+    Weight& values = store.declare_weight(spec.kv_rank, {rows});
+    for (Weight* weight : {&keys, &values}) weight->refuse_adapters();
+    layer.key_up.push_back(&keys), layer.value_up.push_back(&values);
   }
   layer.out = Linear::declare(store, {{name + ".out", width, spec.bias}},
                               spec.heads * spec.value_size, out_std);

@@ -55,7 +55,8 @@ const Parameter* ParamStore::find(std::string_view name) const {
 
 int64_t ParamStore::elements() const {
   int64_t n = 0;
-  for (const Parameter& p : parameters_) n += p.shape.elements();
+  for (const Parameter& p : parameters_)
+    if (p.role != Role::buffer) n += p.shape.elements();
   return n;
 }
 

@@ -68,7 +68,7 @@ class ParamStore {
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
   std::deque<Weight>& weights() { return weights_; }
-  int64_t elements() const;          // of all parameters
+  int64_t elements() const;          // of all parameters; buffers are none
   int64_t trained_elements() const;  // of the flat buffers
 
   // Gives memory to every parameter: those that are trained lie in one flat buffer, in the order in

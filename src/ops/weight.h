@@ -59,6 +59,9 @@ class Weight {
   // cannot be quantised along its rows, and gets bf16 instead; what is kept in f32 stays so.
   void set_layout(const Layout& layout);
   void keep_in_f32() { in_f32_ = true; }
+  // Whether adapters may add to it: not where its rows of x are not those of the batch.
+  bool adaptable() const { return adaptable_; }
+  void refuse_adapters() { adaptable_ = false; }
   const Layout& layout() const { return layout_; }
 
   // For y: panels of W^T, and the biases of all slices in one row, undefined where there is none.
@@ -86,7 +89,7 @@ class Weight {
   int64_t width_, rows_ = 0;
   std::vector<Slice> slices_;
   Layout layout_;
-  bool in_f32_ = false;
+  bool in_f32_ = false, adaptable_ = true;
   mutable std::mutex mutex_;
   mutable Forward forward_;
   mutable Panels transposed_;

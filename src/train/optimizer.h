@@ -23,6 +23,9 @@ struct OptimizerSpec {
   std::array<double, 2> betas = {0.9, 0.95};
   double eps = 1e-8, weight_decay = 0.1;
   double max_grad_norm = 1;  // 0: no clipping
+  // How far each step moves the corrections of routers towards equal loads (nn/experts.h); no
+  // gradient does. Source: DeepSeek-AI 2024 (DeepSeek-V3), 4.2.
+  double expert_balance = 0.001;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("kind", s.kind);
@@ -31,6 +34,7 @@ struct OptimizerSpec {
     v("eps", s.eps);
     v("weight_decay", s.weight_decay);
     v("max_grad_norm", s.max_grad_norm);
+    v("expert_balance", s.expert_balance);
   }
 };
 
@@ -45,6 +49,7 @@ class Optimizer {
   void step(Ctx& c, double lr, double grad_norm);
 
   ParamStore& params() const { return params_; }  // what it changes
+  const OptimizerSpec& spec() const { return spec_; }
   int64_t steps() const { return steps_; }
   // [elements], for checkpoints; restored() says that they were filled from one.
   const Tensor& exp_avg() const { return exp_avg_; }

@@ -430,8 +430,9 @@ void check_recipe(const Recipe& r, std::string_view where) {
   need(r.accumulation <= r.batch, "accumulation cuts a batch of ", r.batch,
        " sequences into parts; ", r.accumulation, " parts are too many");
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");
-  need(r.optimizer.lr >= 0 && r.optimizer.weight_decay >= 0 && r.optimizer.max_grad_norm >= 0,
-       "optimizer.lr, weight_decay and max_grad_norm must not be negative");
+  need(r.optimizer.lr >= 0 && r.optimizer.weight_decay >= 0 && r.optimizer.max_grad_norm >= 0 &&
+           r.optimizer.expert_balance >= 0,
+       "optimizer.lr, weight_decay, max_grad_norm and expert_balance must not be negative");
   need(r.mask_copies >= 0, "mask_copies must be 0 or more");
   need(r.sentences == Sentences::one || r.objective == DataObjective::masked,
        "sentences are asked about with objective = \"masked\" alone");

@@ -8,7 +8,7 @@
 namespace stemma {
 
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
-                      double lr, double expert_balance) {
+                      double lr) {
   StepResult result;
   size_t sentences = 0;
   for (const TrainPart& part : parts) {
@@ -18,13 +18,15 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
   check(result.counted > 0, "[train] none of the step's tokens has a label");
   const double share = 1.0 / static_cast<double>(result.counted);
 
+  // An adapter leaves the model's own corrections alone.
+  const bool balances = &optimizer.params() == &model.params();
   ExpertLoads loads;
   optimizer.params().zero_grads();
   for (const TrainPart& part : parts) {
     Tape tape(c.pool);
     Ctx recording = c;
     recording.tape = &tape;
-    if (expert_balance > 0) recording.loads = &loads;
+    if (balances) recording.loads = &loads;
     optimizer.params().watch(tape);
     const Tensor hidden = model.forward(recording, part.batch);
     LossSum loss = training_loss(recording, model, part.batch, hidden, part.labels);
@@ -48,7 +50,7 @@ StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Op
          ": lower optimizer.lr, lengthen schedule.warmup, or set optimizer.max_grad_norm");
   }
   optimizer.step(c, lr, result.grad_norm);
-  loads.balance(expert_balance);
+  loads.balance(optimizer.spec().expert_balance);
   return result;
 }
 

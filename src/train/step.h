@@ -28,11 +28,9 @@ struct StepResult {
 // Gradients, for what the optimiser changes, of the mean loss over all counted labels (plus, where
 // sequences have classes, the mean loss over sequences), clipped,
 // then one update at rate `lr`. How the rows are cut into parts changes the memory needed and not
-// the result (but for rounding).
-// With `expert_balance` the corrections of routers then move by so much towards equal loads
-// (nn/experts.h).
+// the result (but for rounding). Corrections of routers follow their loads.
 StepResult train_step(Ctx& c, Model& model, std::span<const TrainPart> parts, Optimizer& optimizer,
-                      double lr, double expert_balance = 0);
+                      double lr);
 
 // The loss alone: nothing is recorded and nothing changes.
 LossSum evaluate(Ctx& c, const Model& model, const TrainPart& part);

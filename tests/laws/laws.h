@@ -47,8 +47,12 @@ class Laws : public testing::TestWithParam<int> {
     // Norm weights and biases start as constants: move them, or they would hide mistakes.
     float* values = m->params().values().data<float>();
     const RngKey key = RngKey(seed()).of("move");
-    for (int64_t i = 0; i < m->params().elements(); ++i)
+    for (int64_t i = 0; i < m->params().trained_elements(); ++i)
       values[i] += static_cast<float>(0.2 * key.normal(static_cast<uint64_t>(i)));
+    for (const Parameter& p : m->params().all())
+      for (int64_t i = 0; p.role == Role::buffer && i < p.shape.elements(); ++i)
+        p.value.data<float>()[i] =
+            static_cast<float>(0.2 * key.of(p.name).normal(static_cast<uint64_t>(i)));
     m->params().refresh(c_);
     return m;
   }

@@ -47,7 +47,7 @@ std::vector<float> gradients(Ctx& c, Model& m, const std::vector<Ints>& sequence
     recorded.tape = &tape;
     const Tensor hidden = m.forward(recorded, batch);
     const Ints labels = causal ? next_labels(batch.main, batch.main.ids) : batch.main.ids;
-    const LossSum loss = language_loss(recorded, m, hidden, labels);
+    const LossSum loss = training_loss(recorded, m, batch, hidden, labels);
     tape.backward(recorded, loss.sum, Tensor::scalar(c, 1.0 / static_cast<double>(count)));
   }
   return m.params().grads().to_vector<float>();
@@ -155,6 +155,17 @@ Json random_config(Draw& d, const Family& family) {
   config.set("tie_word_embeddings", d.coin());
   config.set("attention_bias", d.coin());
   config.set("mlp_bias", d.coin());
+  // Of latent attention and experts.
+  for (const char* key :
+       {"kv_lora_rank", "qk_nope_head_dim", "v_head_dim", "moe_intermediate_size"})
+    config.set(key, d.between(2, 9));
+  config.set("q_lora_rank", d.coin() ? Json(d.between(2, 9)) : Json());
+  config.set("qk_rope_head_dim", 2 * d.between(1, 3));
+  config.set("n_routed_experts", 6);
+  config.set("num_experts_per_tok", d.between(1, 3));
+  config.set("n_group", 2), config.set("topk_group", 1);
+  config.set("first_k_dense_replace", d.upto(3));
+  config.set("num_nextn_predict_layers", d.upto(3));
   return config;
 }
 

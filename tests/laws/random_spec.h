@@ -43,6 +43,35 @@ inline Rope random_rope(Draw& d, int head_size) {
   return rope;
 }
 
+inline LatentAttention random_latent_attention(Draw& d, bool causal) {
+  LatentAttention a;
+  a.heads = d.between(1, 4);
+  if (d.coin()) a.q_rank = d.between(3, 12);
+  a.kv_rank = d.between(3, 12);
+  a.head_size = d.between(2, 9), a.value_size = d.between(2, 9);
+  a.position = random_rope(d, 2 * d.between(1, 4));
+  a.position.interleaved = d.coin();
+  a.causal = causal;
+  a.scale = 0.4;
+  a.bias = d.coin();
+  return a;
+}
+
+inline Experts random_experts(Draw& d) {
+  Experts e;
+  Routing& r = e.routing;
+  r.groups = d.between(1, 3);
+  r.kept_groups = d.between(1, r.groups);
+  r.experts = r.groups * d.between(2, 4);
+  r.chosen = d.between(1, r.experts / r.groups * r.kept_groups);
+  r.scores = d.coin() ? Routing::Scores::softmax : Routing::Scores::sigmoid;
+  r.corrected = d.coin(), r.normalised = d.coin();
+  r.scale = 1.5;
+  e.inner = d.between(3, 12);
+  if (d.coin()) e.shared_inner = d.between(3, 12);
+  return e;
+}
+
 inline ModelSpec random_spec(uint64_t seed, bool causal) {
   Draw d(seed);
   auto norm = [&] { return Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin()}; };
@@ -79,7 +108,10 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     }
     BlockSpec block;
     block.mixer = a;
-    if (d.coin())
+    if (d.upto(3) == 0) block.mixer = random_latent_attention(d, causal);
+    if (d.upto(3) == 0)
+      block.ffn = random_experts(d);
+    else if (d.coin())
       block.ffn = Mlp{d.between(4, 30), Activation::gelu, d.coin()};
     else
       block.ffn = Glu{d.between(4, 30), Activation::silu, d.coin()};
@@ -106,6 +138,11 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
     if (head.transform) head.transform->width = spec.embed.inner;
   }
   spec.heads = {head};
+  if (causal && d.upto(3) == 0) {
+    const StackSpec module{{stack.blocks.back()}, norm()};
+    spec.multi_token =
+        MultiToken{std::vector(static_cast<size_t>(d.between(1, 2)), module), norm()};
+  }
   return spec;
 }
 

@@ -20,8 +20,8 @@ class StateLaws : public Laws {
     if (auto* learned = std::get_if<LearnedPositions>(&spec.embed.position))
       learned->rows = spec.max_positions;
     for (BlockSpec& block : spec.decoder->blocks) {
-      int& window = std::get<Attention>(block.mixer).window;
-      if (window > 0) window *= 10;
+      if (auto* attention = std::get_if<Attention>(&block.mixer)) attention->window *= 10;
+      latent_ = latent_ || std::holds_alternative<LatentAttention>(block.mixer);
     }
     model_ = made(spec);
     Draw d(seed() + 2000);
@@ -32,6 +32,11 @@ class StateLaws : public Laws {
     recorded.tape = &tape;
     trained_ = rows(recorded, batch_of(*model_, {ids_}), nullptr);
     width_ = static_cast<int>(trained_.size()) / kLength;
+    if (!latent_) return;
+    StateStore whole = store();
+    const std::vector<float> with_state = go_on(whole, 0, kLength);
+    EXPECT_LE(relative(with_state, trained_), 1e-5);
+    trained_ = with_state;
   }
 
   StateStore store(int64_t budget = StateStore::kUnlimited) const {
@@ -57,7 +62,8 @@ class StateLaws : public Laws {
     batch.seqs.push_back(seq);
     if (batch.source) batch.source->append(reads ? source_of(ids_) : Ints());
   }
-  // The rows [begin, end) of the training forward.
+  // The rows [begin, end) of the training forward. Latent attention with a state rounds differently
+  // than without: there, of one forward with a state, which agrees to 1e-5.
   std::vector<float> trained(int begin, int end) const {
     return {trained_.begin() + begin * width_, trained_.begin() + end * width_};
   }
@@ -66,6 +72,7 @@ class StateLaws : public Laws {
   Ints ids_;
   std::vector<float> trained_;
   int width_ = 0;
+  bool latent_ = false;
 };
 
 TEST_P(StateLaws, AnyChunksAreTheTrainingForward) {
@@ -153,13 +160,16 @@ TEST_P(StateLaws, UnderATapeTooAndWithItsGradients) {
     Batch batch;
     add(batch, state ? *state : none, 5, range(ids_, begin, kLength));
     const Tensor hidden = model_->forward(recorded, batch, state);
-    EXPECT_EQ(hidden.to_vector<float>(), trained(begin, kLength));
+    if (state || !latent_) EXPECT_EQ(hidden.to_vector<float>(), trained(begin, kLength));
     tape.backward(recorded, hidden, hidden);
     return model_->params().grads().to_vector<float>();
   };
   StateStore empty = store(), begun = store();
   const std::vector<float> without = gradients(nullptr, 0);
-  EXPECT_EQ(gradients(&empty, 0), without);
+  if (latent_)
+    EXPECT_LE(relative(gradients(&empty, 0), without), 1e-4);
+  else
+    EXPECT_EQ(gradients(&empty, 0), without);
   go_on(begun, 5, 100);
   EXPECT_NE(gradients(&begun, 100), without);
 }

@@ -106,6 +106,16 @@ const Published kPublished[] = {
          "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
          "head_dim": 128, "tie_word_embeddings": true})",
      596049920},
+    {"deepseek_v3", R"({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0})",
+     671026404352},
+    // The files' 684,489,845,504 numbers are these, 1,853,358,080 of a second embedding and head,
+    // and the corrections of 59 routers.
+    {"deepseek_v3_with_further_tokens", R"({"model_type": "deepseek_v3"})", 682636472320},
+    {"kimi_k2",
+     R"({"model_type": "kimi_k2", "vocab_size": 163840, "num_attention_heads": 64,
+         "num_key_value_heads": 64, "n_routed_experts": 384, "n_group": 1, "topk_group": 1,
+         "first_k_dense_replace": 1})",
+     1026408209408},
 };
 
 INSTANTIATE_TEST_SUITE_P(Models, ParameterCount, testing::ValuesIn(kPublished),

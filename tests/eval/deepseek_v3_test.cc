@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "base/file.h"
-#include "eval/case.h"
 #include "model/adapter_files.h"
 #include "model/checkpoint.h"
 #include "run/engine.h"

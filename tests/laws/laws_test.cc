@@ -155,16 +155,7 @@ Json random_config(Draw& d, const Family& family) {
   config.set("tie_word_embeddings", d.coin());
   config.set("attention_bias", d.coin());
   config.set("mlp_bias", d.coin());
-  // Of latent attention and experts.
-  for (const char* key :
-       {"kv_lora_rank", "qk_nope_head_dim", "v_head_dim", "moe_intermediate_size"})
-    config.set(key, d.between(2, 9));
-  config.set("q_lora_rank", d.coin() ? Json(d.between(2, 9)) : Json());
-  config.set("qk_rope_head_dim", 2 * d.between(1, 3));
-  config.set("n_routed_experts", 6);
-  config.set("num_experts_per_tok", d.between(1, 3));
-  config.set("n_group", 2), config.set("topk_group", 1);
-  config.set("first_k_dense_replace", d.upto(3));
+  if (d.coin()) config.set("q_lora_rank", Json());
   config.set("num_nextn_predict_layers", d.upto(3));
   return config;
 }

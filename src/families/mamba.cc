@@ -4,7 +4,8 @@
 
 namespace stemma {
 
-STEMMA_FAMILY(mamba, "s4", "a selective state-space layer in each block, no attention",
+STEMMA_FAMILY(mamba, "s4",
+              "steps, inputs and outputs that the tokens choose; no attention, no feed-forward",
               "MambaForCausalLM", "MambaModel") {
   const int width = integer(config, "hidden_size", 768);
   Selective mixer;

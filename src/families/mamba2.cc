@@ -6,8 +6,8 @@
 
 namespace stemma {
 
-STEMMA_FAMILY(mamba2, "mamba", "heads that share a decay, and a gated norm", "Mamba2ForCausalLM",
-              "Mamba2Model") {
+STEMMA_FAMILY(mamba2, "mamba", "heads that share a step and a decay; the gate stands before a norm",
+              "Mamba2ForCausalLM", "Mamba2Model") {
   const int width = integer(config, "hidden_size", 4096);
   Ssd mixer;
   mixer.heads = integer(config, "num_heads", 128);

@@ -70,10 +70,20 @@ struct TimeStep {
   Tensor y = {};
 };
 
+// log(1 + e) for e in [0, 1]: a series where 1 + e would lose what counts.
+Tensor log1p(Ctx& c, const Tensor& e) {
+  constexpr double kSmall = 1.0 / 16;
+  constexpr int kTerms = 13;
+  Tensor series = mul(c, e, 1.0 / kTerms);
+  for (int k = kTerms - 1; k >= 1; --k) series = mul(c, e, add(c, neg(c, series), 1.0 / k));
+  return where(c, less_equal(c, e, Tensor::scalar(c, kSmall, e.dtype())), series,
+               log(c, add(c, e, 1)));
+}
+
 void define(Ctx& c, TimeStep& p) {
   const Tensor v = p.b ? add(c, p.x, p.b) : p.x;
   auto constant = [&](double value) { return Tensor::scalar(c, value, p.x.dtype()); };
-  p.y = add(c, maximum(c, v, constant(0)), log(c, add(c, exp(c, neg(c, abs(c, v))), 1)));
+  p.y = add(c, maximum(c, v, constant(0)), log1p(c, exp(c, neg(c, abs(c, v)))));
   if (std::isfinite(p.high)) p.y = neg(c, maximum(c, neg(c, p.y), constant(-p.high)));
   if (p.low > 0) p.y = maximum(c, p.y, constant(p.low));
 }

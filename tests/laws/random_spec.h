@@ -43,9 +43,57 @@ inline Rope random_rope(Draw& d, int head_size) {
   return rope;
 }
 
+inline Norm random_norm(Draw& d) {
+  return {d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin()};
+}
+
+inline Attention random_attention(Draw& d, bool causal) {
+  Attention a;
+  a.kv_heads = d.between(1, 3);
+  a.heads = a.kv_heads * d.between(1, 3);
+  a.head_size = d.between(3, 12);
+  a.causal = causal;
+  if (d.upto(3) == 0) a.window = d.between(2, 6);
+  a.scale = 1 / std::sqrt(static_cast<double>(a.head_size));
+  a.q_bias = d.coin(), a.k_bias = d.coin(), a.v_bias = d.coin(), a.out_bias = d.coin();
+  if (d.coin()) a.qk_norm = random_norm(d);
+  switch (d.upto(3)) {
+    case 0:
+      a.position = random_rope(d, a.head_size);
+      break;
+    case 1:
+      a.position = RelativeBuckets{!causal, 8, d.between(9, 30), false};
+      break;
+  }
+  return a;
+}
+
+inline Selective random_selective(Draw& d) {
+  Selective s;
+  s.inner = d.between(5, 40);
+  s.state = d.between(1, 20);
+  s.taps = d.between(2, 5);
+  s.step_rank = d.between(1, 5);
+  s.bias = d.coin(), s.conv_bias = d.coin();
+  return s;
+}
+
+inline Ssd random_ssd(Draw& d) {
+  Ssd s;
+  s.groups = d.between(1, 3);
+  s.heads = s.groups * d.between(1, 2);
+  s.head_size = d.between(2, 20);
+  s.state = d.between(1, 20);
+  s.taps = d.between(2, 5);
+  s.bias = d.coin(), s.conv_bias = d.coin();
+  if (d.coin()) s.least_step = 0.05, s.most_step = 0.8;
+  if (d.coin()) s.norm_groups = s.groups;
+  return s;
+}
+
 inline ModelSpec random_spec(uint64_t seed, bool causal) {
   Draw d(seed);
-  auto norm = [&] { return Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin()}; };
+  auto norm = [&] { return random_norm(d); };
   ModelSpec spec;
   spec.max_positions = 64;
   spec.init_std = 0.3;
@@ -60,26 +108,17 @@ inline ModelSpec random_spec(uint64_t seed, bool causal) {
   StackSpec stack;
   const int layers = d.between(1, 3);
   for (int l = 0; l < layers; ++l) {
-    Attention a;
-    a.kv_heads = d.between(1, 3);
-    a.heads = a.kv_heads * d.between(1, 3);
-    a.head_size = d.between(3, 12);
-    a.causal = causal;
-    if (d.upto(3) == 0) a.window = d.between(2, 6);
-    a.scale = 1 / std::sqrt(static_cast<double>(a.head_size));
-    a.q_bias = d.coin(), a.k_bias = d.coin(), a.v_bias = d.coin(), a.out_bias = d.coin();
-    if (d.coin()) a.qk_norm = norm();
-    switch (d.upto(3)) {
-      case 0:
-        a.position = random_rope(d, a.head_size);
-        break;
-      case 1:
-        a.position = RelativeBuckets{!causal, 8, d.between(9, 30), false};
-        break;
-    }
     BlockSpec block;
-    block.mixer = a;
-    if (d.coin())
+    const int mixer = causal ? d.upto(4) : 0;  // the scans know no future
+    if (mixer == 2)
+      block.mixer = random_selective(d);
+    else if (mixer == 3)
+      block.mixer = random_ssd(d);
+    else
+      block.mixer = random_attention(d, causal);
+    if (const int ffn = d.upto(5); ffn == 0)
+      block.ffn = NoFfn{};
+    else if (ffn < 3)
       block.ffn = Mlp{d.between(4, 30), Activation::gelu, d.coin()};
     else
       block.ffn = Glu{d.between(4, 30), Activation::silu, d.coin()};

@@ -20,10 +20,11 @@ class StateLaws : public Laws {
     if (auto* learned = std::get_if<LearnedPositions>(&spec.embed.position))
       learned->rows = spec.max_positions;
     for (BlockSpec& block : spec.decoder->blocks) {
-      int& window = std::get<Attention>(block.mixer).window;
-      if (window > 0) window *= 10;
+      if (auto* attention = std::get_if<Attention>(&block.mixer)) attention->window *= 10;
     }
     model_ = made(spec);
+    for (const StateSpec& state : state_specs(spec))
+      recurs_ = recurs_ || std::holds_alternative<RecurrentSpec>(state);
     Draw d(seed() + 2000);
     for (int i = 0; i < kLength; ++i) ids_.push_back(d.upto(spec.embed.vocab));
     Tape tape;
@@ -66,6 +67,7 @@ class StateLaws : public Laws {
   Ints ids_;
   std::vector<float> trained_;
   int width_ = 0;
+  bool recurs_ = false;  // some state cannot be cut
 };
 
 TEST_P(StateLaws, AnyChunksAreTheTrainingForward) {
@@ -109,8 +111,9 @@ TEST_P(StateLaws, ForksGoTheirOwnWays) {
   other.seqs = {2};
   rows(c_, other, &state);
   EXPECT_EQ(go_on(state, 1, kLength), trained(cut, kLength));
-  ASSERT_EQ(state.rollback(2, cut), cut);
-  EXPECT_EQ(go_on(state, 2, kLength), trained(cut, kLength));
+  const int reached = state.rollback(2, cut);
+  ASSERT_EQ(reached, recurs_ ? 0 : cut) << "no snapshot is due yet";
+  EXPECT_EQ(go_on(state, 2, kLength), trained(reached, kLength));
 }
 
 TEST_P(StateLaws, RollbackAndSnapshotThenOn) {

@@ -29,6 +29,13 @@ TEST(Family, ParameterCounts) {
     "tie_word_embeddings": true})"),
             596'049'920);
   EXPECT_EQ(parameters(R"({"model_type": "bert"})"), 109'482'240);
+  EXPECT_EQ(parameters(R"({"model_type": "mamba", "num_hidden_layers": 24})"), 129'135'360);
+  EXPECT_EQ(parameters(R"({"model_type": "mamba", "hidden_size": 2560, "num_hidden_layers": 64})"),
+            2'768'345'600);
+  EXPECT_EQ(parameters(R"({"model_type": "mamba2", "vocab_size": 50288, "hidden_size": 768,
+    "num_hidden_layers": 24, "num_heads": 24, "n_groups": 1, "tie_word_embeddings": true})"),
+            128'989'632);
+  EXPECT_EQ(parameters(R"({"model_type": "mamba2"})"), 7'285'403'648);
 }
 
 std::string refusal(const char* config) {

@@ -24,6 +24,7 @@ struct JsonLimits {
   int depth = 256;
   size_t bytes = size_t{1} << 30;
   bool refuse_duplicate_keys = false;  // otherwise the last one wins, as in Python
+  bool infinities = false;             // Infinity and -Infinity are numbers, as Python writes them
 };
 
 class Json {

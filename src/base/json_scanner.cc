@@ -226,6 +226,9 @@ std::string_view JsonScanner::number() {
     while (p_ != end_ && *p_ >= '0' && *p_ <= '9') ++p_;
   };
   take('-');
+  if (constexpr std::string_view kInfinity = "Infinity";
+      limits_.infinities && std::string_view(p_, end_).starts_with(kInfinity))
+    return {start, p_ += kInfinity.size()};
   if (!take('0'))
     digits();
   else if (p_ != end_ && *p_ >= '0' && *p_ <= '9')

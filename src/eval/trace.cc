@@ -29,9 +29,15 @@ Forward run(Ctx& c, const Model& model, const Batch& batch, bool kernels) {
 
 // The layer whose output hidden_states[i] is.
 std::string layer_name(const ModelSpec& spec, size_t i) {
+  if (spec.stack().listed == Listed::outputs) {
+    if (i == spec.stack().executions()) return "final_norm";
+    ++i;
+  }
   if (i == 0) return "embed";
   std::string name = cat(spec.decoder ? "decoder." : "encoder.", i - 1);
-  if (i == spec.stack().executions() && spec.stack().final_norm) name += " + final_norm";
+  if (i == spec.stack().executions() && spec.stack().final_norm &&
+      spec.stack().listed == Listed::inputs)
+    name += " + final_norm";
   return name;
 }
 
@@ -39,12 +45,13 @@ std::string layer_name(const ModelSpec& spec, size_t i) {
 std::vector<Step> steps_of(const std::vector<Step>& all, const ModelSpec& spec, size_t i) {
   const std::string stack = spec.decoder ? "decoder." : "encoder.";
   const bool last = i == spec.stack().executions();
+  const size_t ahead = spec.stack().listed == Listed::outputs ? 1 : 0;  // of the embeddings
   std::vector<Step> steps;
   for (const Step& step : all) {
     // Kernels and definitions are reached by other copies and views.
     if (step.kernel == "primitive") continue;
-    if (step.block == (i == 0 ? "embed" : cat(stack, i - 1)) ||
-        (last && step.block == stack + "final_norm"))
+    const bool own = i + ahead > 0 && step.block == cat(stack, i + ahead - 1);
+    if (own || (i == 0 && step.block == "embed") || (last && step.block == stack + "final_norm"))
       steps.push_back(step);
   }
   return steps;

@@ -2,6 +2,8 @@
 // Source: Dao, Gu 2024; transformers models/mamba2. The norm's groups are those of B and C, as in
 // the original and in transformers since 5; older versions of transformers normalised over all
 // channels whatever n_groups said. chunk_size is how others cut the scan, and changes nothing.
+#include <cmath>
+
 #include "families/mamba_like.h"
 
 namespace stemma {
@@ -30,7 +32,8 @@ STEMMA_FAMILY(mamba2, "mamba", "heads that share a step and a decay; the gate st
           "[config.json] time_step_limit must be a pair of numbers");
     mixer.least_step = limit->at(0).as_double();
     // No bound is written as Infinity, or as an object that says so.
-    if (limit->at(1).is_number()) mixer.most_step = limit->at(1).as_double();
+    if (const Json& most = limit->at(1); most.is_number() && std::isfinite(most.as_double()))
+      mixer.most_step = most.as_double();
   }
   return {mamba_like(config, architecture, mixer,
                      {.width = 4096, .layers = 64, .vocab = 32768, .tied = false}),

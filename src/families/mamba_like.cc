@@ -17,6 +17,7 @@ ModelSpec mamba_like(const Json& config, std::string_view architecture, const Mi
   spec.embed.width = integer(config, "hidden_size", defaults.width);
   spec.decoder =
       StackSpec{std::vector<BlockSpec>(layer_count(config, defaults.layers), block), block.mix.in};
+  spec.decoder->listed = Listed::outputs;
   spec.ties.lm_head = config.get("tie_word_embeddings", defaults.tied);
   spec.init_std = config.get("initializer_range", 0.1);
   if (architecture.ends_with("ForCausalLM")) spec.heads = {LmHead{}};

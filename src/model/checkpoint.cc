@@ -21,7 +21,7 @@ Json read_config(const fs::path& directory) {
   const fs::path path = directory / "config.json";
   if (!fs::exists(path))
     fail(Code::kNotFound, "[checkpoint] ", directory.string(), " has no config.json");
-  return Json::parse_file(path);
+  return Json::parse_file(path, {.infinities = true});
 }
 
 Shape shape_of(const StoredTensor& stored) {

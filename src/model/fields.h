@@ -42,6 +42,7 @@ STEMMA_SPEC_NAME(RopeLlama3, "llama3");
 STEMMA_SPEC_NAME(RopeYarn, "yarn");
 
 inline const char* enum_name(NormKind v) { return v == NormKind::layer ? "layer" : "rms"; }
+inline const char* enum_name(Listed v) { return v == Listed::inputs ? "inputs" : "outputs"; }
 inline const char* enum_name(Predicts v) { return v == Predicts::next ? "next" : "same"; }
 inline const char* enum_name(Reads v) {
   constexpr const char* names[] = {"pooled", "tokens", "last_token", "first_token", "mean"};

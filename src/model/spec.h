@@ -27,11 +27,15 @@ struct BlockSpec {
   }
 };
 
+// What the list of hidden states holds of each execution.
+enum class Listed { inputs, outputs };
+
 struct StackSpec {
   std::vector<BlockSpec> blocks;
   std::optional<Norm> final_norm;
   // Which block each execution runs, where some run more than once; empty: each once, in order.
   std::vector<int> schedule = {};
+  Listed listed = Listed::inputs;  // of hidden_states, which end with the result in any case
   size_t executions() const { return schedule.empty() ? blocks.size() : schedule.size(); }
   size_t block_of(size_t execution) const {
     return schedule.empty() ? execution : static_cast<size_t>(schedule[execution]);
@@ -41,6 +45,7 @@ struct StackSpec {
     v("blocks", s.blocks);
     v("final_norm", s.final_norm);
     v("schedule", s.schedule);
+    v("listed", s.listed);
   }
 };
 

@@ -24,6 +24,7 @@ Stack Stack::declare(ParamStore& store, const std::string& name, const StackSpec
       std / std::sqrt(2.0 * static_cast<double>(std::max<size_t>(1, spec.executions())));
   Stack stack;
   stack.name_ = name;
+  stack.listed_ = spec.listed;
   for (size_t l = 0; l < spec.blocks.size(); ++l) {
     const BlockSpec& b = spec.blocks[l];
     const auto place = [&](const char* part) {
@@ -97,7 +98,7 @@ Tensor Stack::operator()(Ctx& c, const std::shared_ptr<Pass>& pass, const Tensor
   };
   const std::string prefix = name_ + ".";
   for (size_t e = 0; e < schedule_.size(); ++e) {
-    if (hidden_states) hidden_states->push_back(settled());
+    if (hidden_states && listed_ == Listed::inputs) hidden_states->push_back(settled());
     const Block& block = blocks_[schedule_[e]];
     const Scope scope(c, prefix, e);
     if (c.rematerialise && !states) {
@@ -111,6 +112,7 @@ Tensor Stack::operator()(Ctx& c, const std::shared_ptr<Pass>& pass, const Tensor
       stream = block(inside, *pass, stream, states);
       if (states) states += block.states;
     }
+    if (hidden_states && listed_ == Listed::outputs) hidden_states->push_back(settled());
   }
   const Scope scope(c, prefix, "final_norm");
   const Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();

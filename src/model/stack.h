@@ -44,6 +44,7 @@ class Stack {
   std::string name_;
   std::vector<Block> blocks_;
   std::vector<size_t> schedule_;
+  Listed listed_ = Listed::inputs;
   std::optional<NormLayer> final_norm_;
 };
 

@@ -279,5 +279,14 @@ TEST(Json, SurvivesEveryDamagedByte) {
   }
 }
 
+TEST(Json, InfinitiesWhereTheyAreAskedFor) {
+  const JsonLimits limits{.infinities = true};
+  const Json json = Json::parse("[0.0, Infinity, -Infinity]", "", limits);
+  EXPECT_EQ(json.at(1).as_double(), HUGE_VAL);
+  EXPECT_EQ(json.at(2).as_double(), -HUGE_VAL);
+  EXPECT_EQ(Json::parse(json.dump(), "", limits), json);
+  EXPECT_THROW(Json::parse("Infinit", "", limits), Error);
+}
+
 }  // namespace
 }  // namespace stemma

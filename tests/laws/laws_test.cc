@@ -125,12 +125,7 @@ Json random_config(Draw& d, const Family& family) {
   config.set("architectures",
              Json::array({Json(std::string(family.architectures[static_cast<size_t>(
                  d.upto(static_cast<int>(family.architectures.size())))]))}));
-  const int share = d.between(2, 6);  // of a head
-  config.set("hidden_size", heads * share);
-  config.set("num_heads", heads);
-  config.set("head_dim", 2 * share);
-  config.set("n_groups", kv);
-  config.set("state_size", d.between(1, 9));
+  config.set("hidden_size", heads * d.between(2, 6));
   config.set("num_attention_heads", heads);
   config.set("num_key_value_heads", kv);
   // Sizes that other families have beside these, small ones.

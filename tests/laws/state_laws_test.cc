@@ -216,5 +216,49 @@ TEST(WindowRing, StaysSmallAndSeesWhatTheWindowShows) {
   EXPECT_EQ(state.rollback(0, 100), 0) << "further back there is nothing but the beginning";
 }
 
+// A state-space model remembers as much of 65,536 tokens as of a few hundred, and what it says of
+// the last ones is what one forward over all of them says.
+TEST(RecurrentState, IsConstantAt65536TokensSlow) {
+  Engine engine(2);
+  Ctx c = engine.ctx();
+  Selective channels;
+  channels.inner = 24, channels.step_rank = 2;
+  Ssd heads;
+  heads.heads = 3, heads.head_size = 8, heads.state = 16;
+  ModelSpec spec;
+  spec.embed.vocab = 50, spec.embed.width = 12;
+  spec.init_std = 0.3;
+  spec.decoder.emplace();
+  for (const Mixer& mixer : {Mixer(channels), Mixer(heads)}) {
+    BlockSpec& block = spec.decoder->blocks.emplace_back();
+    block.mixer = mixer;
+    block.mix.in = Norm{NormKind::rms, 1e-6};
+    block.ffn = NoFfn{};
+  }
+  Model model(spec);
+  model.params().make_flat(c, 1, false);
+
+  constexpr int kTokens = 65536, kChunk = 512;
+  Draw d(4);
+  Ints ids;
+  for (int i = 0; i < kTokens; ++i) ids.push_back(d.upto(50));
+  Batch whole;
+  whole.main.append(ids);
+  const std::vector<float> expected = model.forward(c, whole).to_vector<float>();
+
+  StateStore state(state_specs(spec));
+  int64_t early = 0;
+  for (int at = 0; at < kTokens; at += kChunk) {
+    Batch batch;
+    batch.main.append(range(ids, at, at + kChunk), {}, at);
+    batch.seqs = {0};
+    const std::vector<float> out = model.forward(c, batch, &state).to_vector<float>();
+    ASSERT_TRUE(std::equal(out.begin(), out.end(), expected.begin() + at * 12)) << at;
+    if (at == 8 * kChunk) early = state.bytes();
+  }
+  EXPECT_EQ(state.bytes(), early);
+  RecordProperty("state_bytes", cat(early));
+}
+
 }  // namespace
 }  // namespace stemma

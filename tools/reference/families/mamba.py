@@ -123,7 +123,7 @@ CASES = [
         "MambaModel",
         BASE,
         inputs=plain([17, 2, 8], left=(2,)),
-        outputs=("last_hidden_state",),
+        outputs=("last_hidden_state", "hidden_states"),
         std=0.3,
         about="bare model, no prefix in tensor names",
     ),

@@ -140,6 +140,35 @@ Job generation(Ctx& c, const Model& model, int prompts, int prompt, int fresh) {
   return job;
 }
 
+// The next token of a sequence of which `context` tokens are remembered. What is remembered is
+// read, as the weights are.
+Job next_token(Ctx& c, const Model& model, int context) {
+  constexpr int kChunk = 512;
+  const auto state = std::make_shared<StateStore>(state_specs(model.spec(), model.kv_dtype()));
+  const Ints ids = ids_of(model, context);
+  const auto go_on = [&c, &model, state](std::span<const int32_t> with) {
+    Batch batch;
+    batch.main.append(with, {}, state->length(0));
+    batch.seqs = {0};
+    return model.forward(c, batch, state.get());
+  };
+  for (int at = 0; at < context; at += kChunk)
+    go_on(std::span(ids).subspan(static_cast<size_t>(at),
+                                 static_cast<size_t>(std::min(kChunk, context - at))));
+  const ProductWeights weights = product_weights(model);
+  Job job;
+  job.amount = 1;
+  job.operations = 2 * (weights.body + weights.head);
+  job.bytes = weight_bytes(model.format()) * weights.body +
+              head_bytes(model.format()) * weights.head +
+              static_cast<double>(state->bytes_for(context));
+  job.call = [&c, &model, go_on] {
+    const int32_t id = 1;
+    model.head<LmHeadLayer>()->logits(c, go_on({&id, 1}));
+  };
+  return job;
+}
+
 // A step of four sequences. A masked model predicts one token in seven, a causal one every token.
 Job training(Ctx& c, Subject& subject, bool causal, int length) {
   const Model& model = *subject.model;
@@ -241,6 +270,10 @@ std::vector<Item> model_items(const ModelSource& source) {
       add("decode", prompts == 1 ? "16+32" : cat(prompts, "x(16+32)"), 48, stream,
           [prompts](Ctx& c, Subject& s) { return generation(c, *s.model, prompts, 16, 32); });
   }
+  if (causal && predicts && !spec.reads_source())
+    for (int context : {64, 1024, 4096})
+      add("next token", cat("after ", context), context + 512, {Format::bf16},
+          [context](Ctx& c, Subject& s) { return next_token(c, *s.model, context); });
   if (predicts) {
     const int length = std::min(512, spec.max_positions);
     add("train step", cat("4x", length), length, train,

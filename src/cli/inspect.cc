@@ -87,11 +87,8 @@ struct Inspect {
     int64_t bytes = 0;
     double seconds = 0;
     for (const Section& section : fold(steps, !all)) {
-      session.print(
-          cat(section.first,
-              section.count > 1 ? cat(" .. ", section.last, " (x ", section.count, ")") : "", ": ",
-              byte_count(static_cast<uint64_t>(section.bytes)), ", ", milliseconds(section.seconds),
-              " ms"));
+      session.print(cat(section.name(), ": ", byte_count(static_cast<uint64_t>(section.bytes)),
+                        ", ", milliseconds(section.seconds), " ms"));
       for (const Step& step : section.steps) {
         char left[64], right[64];
         std::snprintf(left, sizeof left, "  %-5s %-16s %-10s ", step.part.c_str(), step.op.c_str(),
@@ -118,14 +115,14 @@ struct Inspect {
   static std::string words(const std::vector<Operand>& list) {
     std::string text;
     for (const Operand& o : list)
-      text += cat(text.empty() ? "" : ", ", dtype_name(o.dtype), o.shape.to_string());
+      text += cat(text.empty() ? "" : ", ", o.type, o.shape.to_string());
     return text;
   }
 
   static Json operands(const std::vector<Operand>& list) {
     Json out = Json::array();
     for (const Operand& o : list)
-      out.push_back(Json::object({{"dtype", dtype_name(o.dtype)}, {"shape", o.shape.to_string()}}));
+      out.push_back(Json::object({{"dtype", o.type}, {"shape", o.shape.to_string()}}));
     return out;
   }
 };

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 
+#include "cli/dtype_option.h"
 #include "cli/progress.h"
 #include "cli/verb.h"
 #include "hub/cache.h"
@@ -14,6 +15,7 @@ struct Search {
   std::vector<std::string> files;
   std::string query, model = "all-MiniLM-L6-v2";
   int top = 5;
+  DtypeOption dtype;
 
   void declare(Options& o) {
     o.add("files", files, "Files or directories to search", true);
@@ -21,6 +23,7 @@ struct Search {
     o.add("--model,-m", model,
           "An embedding model: a directory or a name (default: all-MiniLM-L6-v2)");
     o.add("--top", top, "How many passages");
+    dtype.declare(o);
     o.footer("Example: stemma search docs README.md --query 'how do I add an op?'");
   }
 
@@ -30,7 +33,8 @@ struct Search {
     const std::filesystem::path directory = resolve_model(model);
     const std::vector<Passage> passages = read_passages(files);
     check(!passages.empty(), "[search] the files hold no text");
-    const Embedder embedder = Embedder::load(c, directory);
+    const Embedder embedder = Embedder::load(c, directory, {.format = dtype.format("search")});
+    dtype.tell(session, embedder.checkpoint());
     std::vector<Hit> hits;
     {
       Progress progress("search", "passages", passages.size() + 1);

@@ -1,7 +1,7 @@
 #include "eval/dataflow.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 
 #include "run/generate.h"
 
@@ -19,7 +19,7 @@ size_t block_length(const std::string& place) {
 std::vector<Operand> operands(std::span<const Tensor> tensors) {
   std::vector<Operand> out;
   for (const Tensor& t : tensors)
-    if (t) out.push_back({t.shape(), t.dtype()});
+    if (t) out.push_back({dtype_name(t.dtype()), t.shape()});
   return out;
 }
 
@@ -28,8 +28,13 @@ bool alike(const Step& a, const Step& b) {
          a.outputs == b.outputs;
 }
 
-bool is_block_of_stack(const std::string& name) {
-  return !name.empty() && std::isdigit(static_cast<unsigned char>(name.back())) != 0;
+// "decoder.12" is number 12 of the stack "decoder"; what is no block of a stack has the number -1.
+std::string_view stack(std::string_view name) { return name.substr(0, name.find('.')); }
+int number(std::string_view name) {
+  int n = -1;
+  const size_t dot = name.find('.');
+  if (dot != name.npos) std::from_chars(name.data() + dot + 1, name.data() + name.size(), n);
+  return n;
 }
 
 }  // namespace
@@ -44,6 +49,10 @@ void StepRecorder::ran(const OpRecord& record) {
   step.inputs = operands(record.inputs);
   step.outputs = operands(record.outputs);
   step.bytes = bytes_of(record.inputs) + bytes_of(record.outputs);
+  if (record.packed) {
+    step.inputs.push_back({record.packed->type, record.packed->shape});
+    step.bytes += record.packed->bytes;
+  }
   step.seconds = record.seconds;
   if (keep_values_)
     for (const Tensor& t : record.outputs)
@@ -76,37 +85,46 @@ std::vector<Step> dataflow(Ctx& c, const Model& model, int tokens, bool decode) 
   return recorder.take();
 }
 
+std::string Section::name() const {
+  std::string text;
+  for (size_t begin = 0, end; begin < blocks.size(); begin = end) {
+    for (end = begin + 1; end < blocks.size() && number(blocks[end]) == number(blocks[end - 1]) + 1;
+         ++end) {
+    }
+    text += (begin > 0 ? ", " : "") + blocks[begin];
+    if (end > begin + 1) text += (end > begin + 2 ? " .. " : ", ") + blocks[end - 1];
+  }
+  return blocks.size() > 1 ? cat(text, " (x ", blocks.size(), ")") : text;
+}
+
 std::vector<Section> fold(const std::vector<Step>& steps, bool identical_blocks) {
   std::vector<Section> sections;
   for (size_t begin = 0, end; begin < steps.size(); begin = end) {
     for (end = begin; end < steps.size() && steps[end].block == steps[begin].block; ++end) {
     }
-    Section section;
-    section.first = section.last = steps[begin].block;
-    section.count = 1;
-    section.steps.assign(steps.begin() + static_cast<int64_t>(begin),
-                         steps.begin() + static_cast<int64_t>(end));
-    for (const Step& step : section.steps) {
-      section.bytes += step.bytes;
-      section.seconds += step.seconds;
+    const std::span<const Step> block(steps.data() + begin, end - begin);
+    const std::string& name = block.front().block;
+    // Its like among the blocks of its stack that came before it.
+    Section* same = nullptr;
+    if (identical_blocks && number(name) >= 0)
+      for (Section& section : sections)
+        if (stack(section.blocks.front()) == stack(name) &&
+            std::ranges::equal(section.steps, block, alike))
+          same = &section;
+    if (!same) {
+      same = &sections.emplace_back();
+      same->steps.assign(block.begin(), block.end());
+      for (Step& step : same->steps) step.seconds = 0;
     }
-    if (identical_blocks && !sections.empty() && is_block_of_stack(section.first) &&
-        is_block_of_stack(sections.back().last) &&
-        std::equal(section.steps.begin(), section.steps.end(), sections.back().steps.begin(),
-                   sections.back().steps.end(), alike)) {
-      Section& same = sections.back();
-      for (size_t i = 0; i < same.steps.size(); ++i)
-        same.steps[i].seconds += section.steps[i].seconds;
-      same.last = section.last;
-      same.bytes += section.bytes;
-      same.seconds += section.seconds;
-      ++same.count;
-    } else {
-      sections.push_back(std::move(section));
+    same->blocks.push_back(name);
+    for (size_t i = 0; i < block.size(); ++i) {
+      same->steps[i].seconds += block[i].seconds;
+      same->bytes += block[i].bytes;
+      same->seconds += block[i].seconds;
     }
   }
   for (Section& section : sections)
-    for (Step& step : section.steps) step.seconds /= section.count;
+    for (Step& step : section.steps) step.seconds /= static_cast<double>(section.blocks.size());
   return sections;
 }
 

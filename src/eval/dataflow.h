@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,8 @@
 namespace stemma {
 
 struct Operand {
+  std::string_view type;  // a tensor's dtype; or the format of what is packed
   Shape shape;
-  DType dtype = DType::f32;
   bool operator==(const Operand&) const = default;
 };
 
@@ -21,9 +22,9 @@ struct Step {
   std::string block;  // "embed", "decoder.3", "heads.lm"
   std::string part;   // of the block: "attn", "ffn" or nothing
   std::string op, kernel;
-  std::vector<Operand> inputs, outputs;
-  int64_t bytes = 0;   // of inputs and outputs, each touched once
-  double seconds = 0;  // by the clock
+  std::vector<Operand> inputs, outputs;  // packed weights and pages of keys and values included
+  int64_t bytes = 0;                     // of inputs and outputs, each touched once
+  double seconds = 0;                    // by the clock
   // All outputs' values, one after another, where the recorder keeps them.
   std::vector<double> values = {};
 };
@@ -46,14 +47,15 @@ class StepRecorder : public Recorder {
 // model that has a language-model head; more tokens than the model has positions.
 std::vector<Step> dataflow(Ctx& c, const Model& model, int tokens, bool decode);
 
-// Consecutive blocks that do the same, as one: the steps of the first, with mean times.
+// Blocks of a stack that do the same, as one: the steps of the first, with mean times.
 struct Section {
-  std::string first, last;  // blocks
-  int count = 0;
-  std::vector<Step> steps;  // of one block
-  int64_t bytes = 0;        // of all blocks
-  double seconds = 0;       // likewise
+  std::vector<std::string> blocks;
+  std::vector<Step> steps;   // of one block
+  int64_t bytes = 0;         // of all blocks
+  double seconds = 0;        // likewise
+  std::string name() const;  // "decoder.0, decoder.2 .. decoder.5 (x 5)"
 };
+// In the order in which each section's first block comes.
 std::vector<Section> fold(const std::vector<Step>& steps, bool identical_blocks = true);
 
 }  // namespace stemma

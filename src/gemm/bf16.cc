@@ -151,7 +151,6 @@ void multiply(const Product& p, const uint16_t* panel, int64_t columns, float* o
                    .transposed = p.transposed,
                    .m = p.m,
                    .depth = depth,
-                   .bias = nullptr,
                    .from_out = p.from_out || k > 0},
                   wide, columns, out, out_stride);
   }

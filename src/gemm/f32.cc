@@ -91,7 +91,7 @@ void pack_panel(const MatrixRef& b, int64_t k0, int64_t depth, int64_t column, i
 // One tile: sizeof...(R) rows x two vectors of columns.
 template <bool kTransposed, size_t... R>
 HWY_INLINE void tile(std::index_sequence<R...>, const float* HWY_RESTRICT a,
-                     const float* HWY_RESTRICT b, int64_t depth, const float* bias, bool from_out,
+                     const float* HWY_RESTRICT b, int64_t depth, bool from_out,
                      float* HWY_RESTRICT out, int64_t out_stride) {
   constexpr int64_t kARow = kTransposed ? 1 : kRowStride;
   constexpr int64_t kADepth = kTransposed ? kTileRows : 1;
@@ -113,21 +113,16 @@ HWY_INLINE void tile(std::index_sequence<R...>, const float* HWY_RESTRICT a,
       left[R] = vfma(x, b0, left[R]), right[R] = vfma(x, b1, right[R])),
      ...);
   }
-  if (bias != nullptr) {
-    const V b0 = hn::LoadU(d, bias), b1 = hn::LoadU(d, bias + kLanes);
-    ((left[R] = hn::Add(left[R], b0), right[R] = hn::Add(right[R], b1)), ...);
-  }
   ((hn::StoreU(left[R], d, out + R * out_stride)), ...);
   ((hn::StoreU(right[R], d, out + R * out_stride + kLanes)), ...);
 }
 
-using Tile = void (*)(const float*, const float*, int64_t, const float*, bool, float*, int64_t);
+using Tile = void (*)(const float*, const float*, int64_t, bool, float*, int64_t);
 
 template <bool kTransposed, size_t kRows>
-void tile_rows(const float* a, const float* b, int64_t depth, const float* bias, bool from_out,
-               float* out, int64_t out_stride) {
-  tile<kTransposed>(std::make_index_sequence<kRows>(), a, b, depth, bias, from_out, out,
-                    out_stride);
+void tile_rows(const float* a, const float* b, int64_t depth, bool from_out, float* out,
+               int64_t out_stride) {
+  tile<kTransposed>(std::make_index_sequence<kRows>(), a, b, depth, from_out, out, out_stride);
 }
 
 // The tile functions of 1 to kTileRows rows.
@@ -141,15 +136,13 @@ template <bool kTransposed>
 void multiply_panel(const f32::Product& p, const float* panel, int64_t columns, float* out,
                     int64_t out_stride) {
   // A partial panel is computed whole, beside the output.
-  float side[kTileRows * kPanel], bias[kPanel] = {};
+  float side[kTileRows * kPanel];
   const bool whole = columns == kPanel;
-  if (!whole && p.bias != nullptr) std::copy_n(p.bias, columns, bias);
   for (int64_t t = 0; t < tiles_of(p.m); ++t) {
     const int64_t begin = tile_begin(p.m, t), rows = tile_begin(p.m, t + 1) - begin;
     const Tile run = pick<kTransposed>(std::make_index_sequence<kTileRows>(), rows);
     const float* a = p.rows + t * tile_floats<kTransposed>(p.depth);
     float* to = out + begin * out_stride;
-    const float* from_bias = p.bias == nullptr ? nullptr : whole ? p.bias : bias;
     float* tile_out = whole ? to : side;
     const int64_t stride = whole ? out_stride : kPanel;
     if (!whole)
@@ -157,8 +150,7 @@ void multiply_panel(const f32::Product& p, const float* panel, int64_t columns, 
         for (int64_t j = 0; j < kPanel; ++j)
           side[r * kPanel + j] = p.from_out && j < columns ? to[r * out_stride + j] : 0.0f;
     for (int64_t j = 0; j < kPanel; j += 2 * kLanes)
-      run(a, panel + j, p.depth, from_bias == nullptr ? nullptr : from_bias + j, p.from_out,
-          tile_out + j, stride);
+      run(a, panel + j, p.depth, p.from_out, tile_out + j, stride);
     if (!whole)
       for (int64_t r = 0; r < rows; ++r)
         std::copy_n(side + r * kPanel, columns, to + r * out_stride);
@@ -233,7 +225,6 @@ const FormatOps kF32Ops = {
                          .transposed = p.transposed,
                          .m = p.m,
                          .depth = p.depth,
-                         .bias = nullptr,
                          .from_out = p.from_out},
                         reinterpret_cast<const float*>(stretch), columns, sums, stride);
         },

@@ -28,8 +28,7 @@ struct Product {
   const float* rows;  // of pack_rows
   bool transposed;    // as the operand that it was packed from
   int64_t m, depth;
-  const float* bias;  // the panel's columns, or null
-  bool from_out;      // the chain continues from `out`
+  bool from_out;  // the chain continues from `out`
 };
 // out [m, columns] = rows x panel.
 void multiply(const Product& p, const float* panel, int64_t columns, float* out,

@@ -292,11 +292,11 @@ std::vector<OpCase> cases() {
 const Op<Conv> kConv{{.name = "causal_conv",
                       .operands = {&Conv::x, &Conv::w, &Conv::b, &Conv::past},
                       .results = {&Conv::y, &Conv::last},
+                      .reads = rows::apart,
                       .define = define,
                       .forward = {{"rows", forward}},
                       .backward = {{"rows", backward}},
-                      .cases = cases,
-                      .traits = {.rows_apart = true}}};
+                      .cases = cases}};
 
 }  // namespace
 

@@ -236,6 +236,7 @@ const Op<LinearCrossEntropy> kLinearCrossEntropy{
      .operands = {&LinearCrossEntropy::hidden},
      .constants = {&LinearCrossEntropy::labels},
      .results = {&LinearCrossEntropy::nll},
+     .packed = [](const LinearCrossEntropy& p) { return std::optional(p.w->packed()); },
      .needed = [](const LinearCrossEntropy& p, const Tape& tape) { return p.w->needed(tape); },
      .define = define,
      .forward = {{"chunks", forward}},

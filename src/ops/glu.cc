@@ -98,11 +98,11 @@ std::vector<OpCase> cases() {
 const Op<Glu> kGlu{{.name = "glu",
                     .operands = {&Glu::gate, &Glu::up},
                     .results = {&Glu::y},
+                    .reads = rows::apart,
                     .define = define,
                     .forward = {{"vector", forward}},
                     .backward = {{"vector", backward}},
-                    .cases = cases,
-                    .traits = {.rows_apart = true}}};
+                    .cases = cases}};
 
 }  // namespace
 

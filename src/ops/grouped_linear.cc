@@ -30,6 +30,14 @@ void define(Ctx& c, GroupedLinear& p) {
                       : concat(c, parts, 0);
 }
 
+// Of the groups that have rows: [groups,N,K].
+std::optional<PackedOperand> weights_read(const GroupedLinear& p) {
+  const PackedOperand each = p.weight(0).packed();
+  int64_t groups = 0;
+  for (size_t g = 0; g < p.groups(); ++g) groups += p.rows(g) > 0;
+  return PackedOperand{each.type, {groups, each.shape[0], each.shape[1]}, groups * each.bytes};
+}
+
 void forward(Ctx& c, GroupedLinear& p, bool) {
   struct Group {
     Weight::Forward packed;
@@ -87,6 +95,8 @@ std::vector<OpCase> cases() {
 const Op<GroupedLinear> kGroupedLinear{{.name = "grouped_linear",
                                         .operands = {&GroupedLinear::x},
                                         .results = {&GroupedLinear::y},
+                                        .reads = rows::apart,
+                                        .packed = weights_read,
                                         .needed =
                                             [](const GroupedLinear& p, const Tape& tape) {
                                               for (size_t g = 0; g < p.groups(); ++g)
@@ -96,8 +106,7 @@ const Op<GroupedLinear> kGroupedLinear{{.name = "grouped_linear",
                                             },
                                         .define = define,
                                         .forward = {{"gemm", forward}},
-                                        .cases = cases,
-                                        .traits = {.rows_apart = true}}};
+                                        .cases = cases}};
 
 }  // namespace
 

@@ -1,5 +1,4 @@
-// Gradients: dx = dy W; dW = dy^T x, into each slice's own; db = the sum of dy's rows, in ascending
-// order.
+// Gradients: dx = dy W; dW = dy^T x, into each slice's own; db = the sum of dy's rows.
 #include "ops/linear.h"
 
 #include <algorithm>
@@ -10,39 +9,8 @@
 #include "ops/weight_case.h"
 #include "tensor/mapped.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "ops/linear.cc"
-#include "simd/highway.h"
-#include "simd/math-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace stemma {
-namespace HWY_NAMESPACE {
-namespace {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// out[j] += the sum over rows of x[row * stride + j], j < n.
-void add_rows(const float* x, int64_t rows, int64_t stride, int64_t n, float* out) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  for (int64_t j = 0; j < n; j += lanes) {
-    auto sum = load_n(d, out + j, n - j);
-    for (int64_t row = 0; row < rows; ++row)
-      sum = hn::Add(sum, load_n(d, x + row * stride + j, n - j));
-    store_n(d, sum, out + j, n - j);
-  }
-}
-
-}  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace stemma
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace stemma {
 namespace {
-
-STEMMA_LEVELS(add_rows);
 
 // Of a Weight, or of loose tensors w and b.
 struct Linear {
@@ -128,26 +96,21 @@ void backward(Ctx& c, const Linear& p, std::span<const Tensor> d, Grads& g) {
   const bool bf16 = p.weight && p.weight->layout().format == Format::bf16;
   Panels x;  // packed once for all slices
   each_slice(p, [&](const Weight::Slice& slice) {
-    const int64_t rows = slice.rows;
+    const int64_t width = slice.rows;  // of y
     if (g.wants(*slice.value)) {
       const Format format = bf16 ? Format::bf16 : Format::f32;
       float* dw = g.into(c, *slice.value).data<float>();
       if (slice.transposed) {
-        gemm(c, k, rows, t, matrix(p.x, true), {dy, n}, kAdd, dw + slice.first * rows, rows,
+        gemm(c, k, width, t, matrix(p.x, true), {dy, n}, kAdd, dw + slice.first * width, width,
              format);
       } else {
         if (!x) x = pack_panels(c, matrix(p.x), t, k, {format});
-        gemm(c, rows, {dy, n, true}, x, kAdd, dw + slice.first * k, k);
+        gemm(c, width, {dy, n, true}, x, kAdd, dw + slice.first * k, k);
       }
     }
-    if (slice.bias && *slice.bias && g.wants(*slice.bias)) {
-      float* db = g.into(c, *slice.bias).data<float>();
-      const int64_t grain = std::max<int64_t>(64, (1 << 16) / std::max<int64_t>(1, t) / 64 * 64);
-      c.team->run_range(rows, grain, [&](int64_t begin, int64_t end) {
-        STEMMA_AT_LEVEL(add_rows)(dy + begin, t, n, end - begin, db + begin);
-      });
-    }
-    dy += rows;
+    if (slice.bias && *slice.bias && g.wants(*slice.bias))
+      rows::add_sum(c, dy, t, n, width, g.into(c, *slice.bias).data<float>());
+    dy += width;
   });
 }
 
@@ -222,12 +185,16 @@ const Op<Linear> kLinear{
     {.name = "linear",
      .operands = {&Linear::x, &Linear::w, &Linear::b},
      .results = {&Linear::y},
+     .reads = rows::apart,
+     .packed =
+         [](const Linear& p) {
+           return p.weight ? std::optional(p.weight->packed()) : std::nullopt;
+         },
      .needed = [](const Linear& p, const Tape& tape) { return p.weight && p.weight->needed(tape); },
      .define = define,
      .forward = {{"gemm", forward, why_not}},
      .backward = {{"gemm", backward, why_not_backward}},
-     .cases = cases,
-     .traits = {.rows_apart = true}}};
+     .cases = cases}};
 
 void check_shapes(const Tensor& x, int64_t n, int64_t k) {
   check(x.rank() == 2 && x.extent(1) == k, "[linear] x ", x.shape().to_string(),
@@ -263,4 +230,3 @@ Tensor linear(Ctx& c, const Tensor& x, const Tensor& w, const Tensor& b) {
 }
 
 }  // namespace stemma
-#endif

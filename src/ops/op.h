@@ -35,7 +35,7 @@
 
 namespace stemma {
 
-// Computes the results of `p`. Operands are contiguous (but see OpTraits). `keep`: a backward will
+// Computes the results of `p`. Operands are contiguous (but see OpDef::reads). `keep`: a backward will
 // follow, and finds in `p` what is stored there now.
 template <class P>
 struct ForwardKernel {
@@ -60,11 +60,6 @@ struct OpTraits {
   bool same_at_every_level = true;
   // Kernels know the levels with dot products and tiles too (available_dot_isas()).
   bool dot_levels = false;
-  // Kernels take operands whose rows lie apart, at one distance, like columns of a wider matrix:
-  // each row is dense (rows::apart()). Else operands are contiguous.
-  bool rows_apart = false;
-  // Kernels see operands as they come, with whatever strides.
-  bool takes_strides = false;
 };
 
 template <class P>
@@ -72,9 +67,12 @@ struct OpDef {
   const char* name;
   std::vector<Tensor P::*> operands;        // may be left undefined in a call
   std::vector<Tensor P::*> constants = {};  // operands that take no gradient: indices, tables
-  std::vector<Tensor P::*> strided = {};    // operands of which kernels want only rows contiguous
   std::vector<Tensor P::*> results;
   std::vector<Tensor P::*> kept = {};  // the results that backward kernels read
+  // Whether kernels read an operand as it lies; else it is copied first.
+  bool (*reads)(const Tensor& x) = [](const Tensor& x) { return x.contiguous(); };
+  // What they read besides operands, for those who watch.
+  std::optional<PackedOperand> (*packed)(const P& p) = nullptr;
   // Whether anything but the operands (a Weight) needs a gradient.
   bool (*needed)(const P& p, const Tape& tape) = nullptr;
   void (*define)(Ctx& c, P& p);
@@ -193,7 +191,8 @@ class Op final : public AnyOp {
       if (keep) record(*c.tape, p);
     }
     if (c.rec)
-      tell(c, Phase::forward, chosen, collect(p, inputs()), collect(p, def_.results), watch);
+      tell(c, Phase::forward, chosen, collect(p, inputs()), collect(p, def_.results), watch,
+           def_.packed ? def_.packed(p) : std::nullopt);
     return p;
   }
 
@@ -224,9 +223,9 @@ class Op final : public AnyOp {
     return all;
   }
   void tell(const Ctx& c, Phase phase, size_t chosen, const Tensors& in, const Tensors& out,
-            const Stopwatch& watch) const {
+            const Stopwatch& watch, std::optional<PackedOperand> packed = {}) const {
     const double seconds = watch.seconds();
-    c.rec->ran({name(), kernels(phase)[chosen], phase, in, out, seconds});
+    c.rec->ran({name(), kernels(phase)[chosen], phase, in, out, seconds, packed});
   }
 
   template <class Kernel>
@@ -248,11 +247,9 @@ class Op final : public AnyOp {
 
   // Copies what is not contiguous; the tape of `c` follows the copy.
   void make_dense(Ctx& c, P& p) const {
-    if (traits().takes_strides) return;
     for (const Members* list : {&def_.operands, &def_.constants})
       for (Tensor P::*m : *list)
-        if ((p.*m) && !(p.*m).contiguous() && !(traits().rows_apart && rows::apart(p.*m)))
-          p.*m = contiguous(c, p.*m);
+        if ((p.*m) && !def_.reads(p.*m)) p.*m = contiguous(c, p.*m);
   }
 
   // New handles on the constants, which no tape knows.

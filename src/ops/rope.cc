@@ -91,6 +91,7 @@ void define(Ctx& c, Turn& p) {
 Tensor turn(Ctx& c, const Turn& p, const Tensor& from, float sign) {
   const int64_t heads = from.extent(1), size = from.extent(2), half = p.cos.extent(1);
   const int64_t token_stride = from.strides()[0], head_stride = from.strides()[1];
+  const int64_t cos_stride = p.cos.strides()[0], sin_stride = p.sin.strides()[0];
   const Tensor to = Tensor::empty(c, from.shape());
   const float *x = from.data<float>(), *cos = p.cos.data<float>(), *sin = p.sin.data<float>();
   float* y = to.data<float>();
@@ -100,7 +101,7 @@ Tensor turn(Ctx& c, const Turn& p, const Tensor& from, float sign) {
       for (int64_t h = 0; h < heads; ++h) {
         const float* in = x + t * token_stride + h * head_stride;
         float* out = y + (t * heads + h) * size;
-        head(in, cos + t * half, sin + t * half, sign, half, out);
+        head(in, cos + t * cos_stride, sin + t * sin_stride, sign, half, out);
         std::copy(in + 2 * half, in + size, out + 2 * half);
       }
   });
@@ -135,8 +136,8 @@ std::vector<OpCase> cases() {
 const Op<Turn> kRope{{.name = "rope",
                       .operands = {&Turn::x},
                       .constants = {&Turn::cos, &Turn::sin},
-                      .strided = {&Turn::x},
                       .results = {&Turn::y},
+                      .reads = rows::dense,
                       .define = define,
                       .forward = {{"rows", forward}},
                       .backward = {{"rows", backward}},

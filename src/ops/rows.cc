@@ -11,7 +11,6 @@ namespace HWY_NAMESPACE {
 namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// out[j] += sum over i of x[i * stride + j], the sum taken first.
 void add_columns(const float* x, int64_t rows, int64_t stride, int64_t n, float* out) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -32,13 +31,17 @@ namespace stemma::rows {
 
 STEMMA_LEVELS(add_columns);
 
-void Partials::add_to(Ctx& c, int64_t offset, int64_t n, float* out) const {
-  if (pieces_ == 0) return;
-  const int64_t stride = sums_.extent(1);
-  const float* x = sums_.data<float>() + offset;
-  c.team->run_range(n, 256, [&](int64_t begin, int64_t end) {
-    STEMMA_AT_LEVEL(add_columns)(x + begin, pieces_, stride, end - begin, out + begin);
+void add_sum(Ctx& c, const float* x, int64_t rows, int64_t stride, int64_t n, float* out) {
+  if (rows == 0) return;
+  constexpr int64_t kLine = 64;  // columns, so that threads do not share cache lines
+  const int64_t columns = std::max(kLine, 4 * kGrain / rows / kLine * kLine);
+  c.team->run_range(n, columns, [&](int64_t begin, int64_t end) {
+    STEMMA_AT_LEVEL(add_columns)(x + begin, rows, stride, end - begin, out + begin);
   });
+}
+
+void Partials::add_to(Ctx& c, int64_t offset, int64_t n, float* out) const {
+  add_sum(c, sums_.data<float>() + offset, pieces_, sums_.extent(1), n, out);
 }
 
 }  // namespace stemma::rows

@@ -9,14 +9,13 @@
 
 namespace stemma::rows {
 
-// True where an f32 kernel may compute `x`; the definition serves every other case.
-inline bool use_kernel(const Ctx& c, const Tensor& x) {
-  return c.kernels && x.dtype() == DType::f32;
+// True where the elements of each row are neighbours, wherever the rows lie.
+inline bool dense(const Tensor& x) {
+  return x.rank() > 0 && (x.extent(-1) == 1 || x.strides()[-1] == 1);
 }
-
-// True where each row is dense and all lie at one distance, as columns of a wider matrix do.
+// True where, besides, all rows lie at one distance, as columns of a wider matrix do.
 inline bool apart(const Tensor& x) {
-  if (x.rank() == 0 || (x.extent(-1) != 1 && x.strides()[-1] != 1)) return false;
+  if (!dense(x)) return false;
   for (int d = 0; d + 2 < x.rank(); ++d)
     if (x.extent(d) != 1 && x.strides()[d] != x.strides()[d + 1] * x.extent(d + 1)) return false;
   return true;
@@ -58,6 +57,10 @@ void each(Ctx& c, const Tensor& x, F fn) {
 }
 
 inline const float* data_or_null(const Tensor& t) { return t ? t.data<float>() : nullptr; }
+
+// out[j] += the sum over rows of x[row * stride + j], j < n; the sum is taken first, in ascending
+// rows.
+void add_sum(Ctx& c, const float* x, int64_t rows, int64_t stride, int64_t n, float* out);
 
 // Partial sums of rows of `width` elements: at most 64 pieces, each summed on its own in ascending
 // rows; add_to() adds the pieces in ascending order.

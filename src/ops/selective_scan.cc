@@ -605,11 +605,11 @@ const Op<Scan> kScan{
     {.name = "selective_scan",
      .operands = {&Scan::x, &Scan::dt, &Scan::a_log, &Scan::b, &Scan::c, &Scan::d, &Scan::past},
      .results = {&Scan::y, &Scan::last},
+     .reads = rows::apart,
      .define = define,
      .forward = {{"tiles", forward}},
      .backward = {{"tiles", backward}},
-     .cases = cases,
-     .traits = {.rows_apart = true}}};
+     .cases = cases}};
 
 }  // namespace
 

@@ -138,11 +138,11 @@ std::vector<OpCase> cases() {
 const Op<TimeStep> kTimeStep{{.name = "time_step",
                               .operands = {&TimeStep::x, &TimeStep::b},
                               .results = {&TimeStep::y},
+                              .reads = rows::apart,
                               .define = define,
                               .forward = {{"rows", forward}},
                               .backward = {{"rows", backward}},
-                              .cases = cases,
-                              .traits = {.rows_apart = true}}};
+                              .cases = cases}};
 
 }  // namespace
 

@@ -55,6 +55,10 @@ int64_t Weight::packed_bytes() const {
          Pool::footprint(panels_bytes(transposed_layout(), rows_, width_));
 }
 
+PackedOperand Weight::packed() const {
+  return {format_name(layout_.format), {rows_, width_}, panels_bytes(layout_, width_, rows_)};
+}
+
 // A slice's rows of its value, dense ones, in a dtype that packing reads.
 Tensor Weight::dense(Ctx& c, const Slice& slice) const {
   const int64_t rows = stored_rows(slice), width = stored_width(slice);

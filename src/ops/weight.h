@@ -16,6 +16,7 @@
 #include "autograd/tape.h"
 #include "gemm/gemm.h"
 #include "tensor/blocks.h"
+#include "tensor/recorder.h"
 
 namespace stemma {
 
@@ -73,6 +74,7 @@ class Weight {
   // For dx: panels of W; of a quantised weight, of what its panels for y stand for, in bf16.
   Panels transposed(Ctx& c) const;
   int64_t packed_bytes() const;  // of both packings
+  PackedOperand packed() const;  // what the product for y reads
 
   // The values of slices changed: makes the packings that exist anew.
   void refresh(Ctx& c);

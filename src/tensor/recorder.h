@@ -5,6 +5,7 @@
 // Thread safety: that of its Ctx.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,13 @@ namespace stemma {
 
 enum class Phase { forward, backward };
 
+// What an op reads that is no tensor: a packed weight, pages of keys and values.
+struct PackedOperand {
+  std::string_view type;  // "BF16", "int8"
+  Shape shape;            // of what it stands for
+  int64_t bytes;
+};
+
 // What ran. Undefined tensors stand for operands that were not given.
 struct OpRecord {
   const char* op;      // "add_rms_norm"
@@ -23,7 +31,8 @@ struct OpRecord {
   // Forward: operands, results. Backward: the gradients that arrived, one a result, and the
   // operands, whose shapes their gradients share.
   std::span<const Tensor> inputs, outputs;
-  double seconds;  // by the clock, on all threads
+  double seconds;                            // by the clock, on all threads
+  std::optional<PackedOperand> packed = {};  // forward
 };
 
 class Recorder {

@@ -123,13 +123,63 @@ TEST(Dataflow, ListsStepsAndFoldsWhatRepeats) {
   int64_t bytes = 0, bytes_each = 0;
   for (const Section& section : folded) {
     bytes += section.bytes;
-    if (section.first == "encoder.0") {
-      EXPECT_EQ(section.last, "encoder.2");
-      EXPECT_EQ(section.count, 3);
+    if (section.blocks.front() == "encoder.0") {
+      EXPECT_EQ(section.name(), "encoder.0 .. encoder.2 (x 3)");
     }
   }
   for (const Section& section : each) bytes_each += section.bytes;
   EXPECT_EQ(bytes, bytes_each);
+}
+
+// Kinds of blocks that alternate are a section each.
+TEST(Dataflow, FoldsBlocksThatAreApart) {
+  std::vector<Step> steps;
+  for (const auto& [block, op] :
+       std::vector<std::pair<std::string, std::string>>{{"embed", "embedding"},
+                                                        {"decoder.0", "a"},
+                                                        {"decoder.1", "b"},
+                                                        {"decoder.2", "a"},
+                                                        {"decoder.3", "a"},
+                                                        {"decoder.4", "b"},
+                                                        {"decoder.5", "a"},
+                                                        {"heads.lm", "linear"}})
+    steps.push_back({.block = block,
+                     .part = {},
+                     .op = op,
+                     .kernel = {},
+                     .inputs = {},
+                     .outputs = {},
+                     .bytes = 1,
+                     .seconds = 2});
+  std::string names;
+  for (const Section& section : fold(steps)) names += section.name() + "; ";
+  EXPECT_EQ(names,
+            "embed; decoder.0, decoder.2, decoder.3, decoder.5 (x 4); decoder.1, decoder.4 (x 2); "
+            "heads.lm; ");
+  EXPECT_EQ(fold(steps)[1].bytes, 4);
+  EXPECT_EQ(fold(steps)[1].steps[0].seconds, 2);
+}
+
+// A product reads its weight, and decoding all the keys and values before it.
+TEST(Dataflow, BytesHoldWeightsAndPages) {
+  Engine engine(1);
+  Ctx c = engine.ctx();
+  const Checkpoint checkpoint = load_checkpoint(c, kCases / "llama" / "causal" / "model");
+  checkpoint.model->set_format(Format::int8);
+  int64_t weights = 0;
+  for (const Weight& w : checkpoint.model->params().weights()) weights += w.packed().bytes;
+  for (const bool decode : {false, true}) {
+    int64_t read = 0;
+    for (const Step& step : dataflow(c, *checkpoint.model, 7, decode)) {
+      if (step.op == "linear")
+        read +=
+            step.bytes - 4 * step.inputs[0].shape.elements() - 4 * step.outputs[0].shape.elements();
+      if (step.op == "attention" && decode) {
+        EXPECT_EQ(step.inputs.back(), (Operand{"BF16", {8, 6, 12}}));
+      }
+    }
+    EXPECT_EQ(read, weights);
+  }
 }
 
 TEST(Dataflow, DecodingIsOneRow) {

@@ -122,11 +122,6 @@ TEST_P(SchedulerLaws, LogProbabilitiesAreThoseOfTheTrainingForward) {
 
 TEST_P(SchedulerLaws, WhatBeginsAlikeIsComputedOnce) {
   if (model_->spec().reads_source()) GTEST_SKIP() << "sources are read whole, each by itself";
-  for (const StateSpec& spec : state_specs(model_->spec())) {
-    const auto* kv = std::get_if<KvSpec>(&spec);
-    if (!kv || kv->window > 0)
-      GTEST_SKIP() << "windows and recurrences forget what could be shared";
-  }
   run({.kept = 0}, {0, 2, 4, 6, 8});
   int64_t tokens = 0;
   for (size_t i : {0, 2, 4, 6, 8})

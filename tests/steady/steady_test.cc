@@ -1,6 +1,7 @@
 // A steady step asks the system for no memory: what the first steps took is used again.
 #include <gtest/gtest.h>
 
+#include "run/engine.h"
 #include "run/scheduler.h"
 #include "steady/count_malloc.h"
 #include "train/toy.h"
@@ -47,6 +48,31 @@ INSTANTIATE_TEST_SUITE_P(Toys, SteadyTraining,
                          testing::Combine(testing::Values("llama", "bert", "t5"),
                                           testing::Values(DType::f32, DType::bf16), testing::Bool(),
                                           testing::Values(1, 2)));
+
+// The configs of the committed training cases: a family each.
+class SteadyFamilies : public testing::TestWithParam<const char*> {};
+
+TEST_P(SteadyFamilies, TakeNoMemoryFromTheSystem) {
+  NEEDS_COUNTING();
+  Engine engine(2);
+  Ctx c = engine.ctx();
+  const std::filesystem::path cases = std::filesystem::path(STEMMA_SOURCE_DIR) / "tests/cases";
+  const Checkpoint made =
+      empty_checkpoint(Json::parse_file(cases / GetParam() / "model" / "config.json"));
+  Model& model = *made.model;
+  model.params().make_flat(c, 3, true);
+  Optimizer optimizer(c, model.params(), {});
+  std::vector<TrainPart> parts = {joined(toy_rows(3, 1)), joined(toy_rows(3, 2))};
+  for (TrainPart& part : parts)
+    for (Ints* ids : {&part.batch.main.ids, &part.labels})
+      for (int32_t& id : *ids) id = std::min(id, model.spec().embed.vocab - 1);
+  EXPECT_EQ(calls_when_steady([&] { train_step(c, model, parts, optimizer, 1e-3); }), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, SteadyFamilies,
+                         testing::Values("albert/train_masked", "deepseek_v3/train_causal",
+                                         "gpt2/train_causal", "mamba/train_causal",
+                                         "mamba2/train_causal", "modernbert/train_masked"));
 
 class SteadyDecoding : public testing::TestWithParam<std::tuple<const char*, DType, int>> {
  protected:

@@ -132,17 +132,26 @@ void backward(Ctx& c, const AttentionCall& p, std::span<const Tensor> d, Grads& 
   lines.add_gradients(c, p, distance, key, g);
 }
 
+std::optional<PackedOperand> pages(const AttentionCall& p) {
+  if (!p.pages) return std::nullopt;
+  const KvLayout& layout = p.pages->layout;
+  const Shape shape{p.plan.k_start.back(), layout.kv_heads, layout.d + layout.dv};
+  return PackedOperand{dtype_name(layout.dtype), shape,
+                       shape.elements() * dtype_bits(layout.dtype) / 8};
+}
+
 const Op<AttentionCall> kAttention{
     {.name = "attention",
      .operands = {&AttentionCall::q, &AttentionCall::k, &AttentionCall::v, &AttentionCall::sink,
                   &AttentionCall::bias0, &AttentionCall::bias1, &AttentionCall::bias2},
      .results = {&AttentionCall::out, &AttentionCall::lse},
      .kept = {&AttentionCall::out},
+     .reads = [](const Tensor&) { return true; },
+     .packed = pages,
      .define = define_attention,
      .forward = {{"tiled-bf16", forward, why_not_bf16}, {"tiled-f32", forward, why_not_f32}},
      .backward = {{"tiled-bf16", backward, why_not_bf16}, {"tiled-f32", backward, why_not_f32}},
-     .cases = attention_cases,
-     .traits = {.takes_strides = true}}};
+     .cases = attention_cases}};
 
 AttentionCall run(Ctx& c, AttentionCall p) {
   p.dtype = p.pages ? p.pages->layout.dtype : c.num.dtype;

@@ -54,7 +54,6 @@ struct F32 {
                    .transposed = transposed,
                    .m = m,
                    .depth = depth,
-                   .bias = nullptr,
                    .from_out = from_out},
                   panel, columns, out, out_stride);
   }

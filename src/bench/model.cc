@@ -79,10 +79,21 @@ Ints ids_of(const Model& model, int count) {
   return ids;
 }
 
+// A sequence's source is as long as the sequence, where it has one.
 Batch batch_of(const Model& model, std::span<const int> lengths) {
   Batch batch;
-  for (const int length : lengths) batch.main.append(ids_of(model, length));
+  if (model.spec().reads_source()) batch.source.emplace();
+  for (const int length : lengths) {
+    batch.main.append(ids_of(model, length));
+    if (batch.source) batch.source->append(ids_of(model, length));
+  }
   return batch;
+}
+
+double flops_of(const Model& model, const Batch& batch, double answered) {
+  return forward_flops(model, batch.main.start, answered,
+                       batch.source ? std::span<const int32_t>(batch.source->start)
+                                    : std::span<const int32_t>());
 }
 
 // Sequences of these lengths, as `embed` computes them.
@@ -90,7 +101,7 @@ Job encoding(Ctx& c, const Model& model, const std::vector<int>& lengths) {
   Job job;
   const Batch all = batch_of(model, lengths);
   job.amount = static_cast<double>(all.main.tokens());
-  job.operations = forward_flops(model, all.main.start, 0);
+  job.operations = flops_of(model, all, 0);
   job.call = [&c, &model, lengths] {
     encode(c, lengths, [&](Ctx& own, std::span<const size_t> shard) {
       std::vector<int> some;
@@ -108,8 +119,14 @@ Job generation(Ctx& c, const Model& model, int prompts, int prompt, int fresh) {
   options.max_new_tokens = fresh;
   const ProductWeights weights = product_weights(model);
   Job job;
-  const int32_t start[] = {0, prompt + fresh - 1};
-  job.operations = prompts * forward_flops(model, start, fresh);
+  const int32_t read[] = {0, prompt};
+  if (model.spec().reads_source()) {
+    const int32_t written[] = {0, fresh};
+    job.operations = prompts * forward_flops(model, written, fresh, read);
+  } else {
+    const int32_t start[] = {0, prompt + fresh - 1};
+    job.operations = prompts * forward_flops(model, start, fresh);
+  }
   job.bytes =
       (weight_bytes(model.format()) * weights.body + head_bytes(model.format()) * weights.head) *
       fresh;
@@ -140,7 +157,7 @@ Job training(Ctx& c, Subject& subject, bool causal, int length) {
                                      [](int32_t label) { return label >= 0; });
   Job job;
   job.amount = static_cast<double>(part.batch.main.tokens());
-  job.operations = 3 * forward_flops(model, part.batch.main.start, static_cast<double>(counted));
+  job.operations = 3 * flops_of(model, part.batch, static_cast<double>(counted));
   job.call = [&c, &subject, part] {
     train_step(c, *subject.model, std::span(&part, 1), *subject.optimizer, 1e-4);
   };

@@ -70,6 +70,7 @@ std::vector<Step> dataflow(Ctx& c, const Model& model, int tokens, bool decode) 
   } else {
     Batch batch;
     batch.main.append(ids);
+    if (model.spec().reads_source()) batch.source.emplace().append(ids);
     model.answers(recorded, batch, model.forward(recorded, batch));
   }
   return recorder.take();

@@ -9,8 +9,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What comes out of the embeddings and of each layer, first of an encoder.
+struct Layer {
+  std::string stack;  // "encoder" or "decoder"
+  size_t index;       // 0: the embeddings
+  Tensor out;
+};
+
 struct Forward {
-  std::vector<Tensor> hidden_states;  // of the stack that the heads read
+  std::vector<Layer> layers;
   std::vector<Step> steps;
 };
 
@@ -22,29 +29,41 @@ Forward run(Ctx& c, const Model& model, const Batch& batch, bool kernels) {
   Forward forward;
   HiddenStates states;
   model.forward(own, batch, nullptr, &states);
-  forward.hidden_states = std::move(model.spec().decoder ? states.decoder : states.encoder);
+  for (size_t i = 0; i < states.encoder.size(); ++i)
+    forward.layers.push_back({"encoder", i, states.encoder[i]});
+  for (size_t i = 0; i < states.decoder.size(); ++i)
+    forward.layers.push_back({"decoder", i, states.decoder[i]});
   forward.steps = recorder.take();
   return forward;
 }
 
-// The layer whose output hidden_states[i] is.
-std::string layer_name(const ModelSpec& spec, size_t i) {
-  if (i == 0) return "embed";
-  std::string name = cat(spec.decoder ? "decoder." : "encoder.", i - 1);
-  if (i == spec.stack().executions() && spec.stack().final_norm) name += " + final_norm";
-  return name;
+bool is_last(const ModelSpec& spec, const Layer& layer) {
+  const StackSpec& stack = layer.stack == "encoder" ? *spec.encoder : *spec.decoder;
+  return layer.index == stack.executions();
 }
 
-// The steps that turn hidden_states[i - 1] into hidden_states[i].
-std::vector<Step> steps_of(const std::vector<Step>& all, const ModelSpec& spec, size_t i) {
-  const std::string stack = spec.decoder ? "decoder." : "encoder.";
-  const bool last = i == spec.stack().executions();
+std::string layer_name(const ModelSpec& spec, const Layer& layer) {
+  if (layer.index == 0) return spec.reads_source() ? cat("embed of the ", layer.stack) : "embed";
+  const bool normed =
+      is_last(spec, layer) &&
+      (layer.stack == "encoder" ? spec.encoder : spec.decoder)->final_norm.has_value();
+  return cat(layer.stack, ".", layer.index - 1, normed ? " + final_norm" : "");
+}
+
+// The name of a reference's tensor.
+std::string state_name(const ModelSpec& spec, const Layer& layer) {
+  return cat(spec.reads_source() ? layer.stack + "_" : "", "hidden_states.", layer.index);
+}
+
+// The steps that make a layer's output out of the one before.
+std::vector<Step> steps_of(const std::vector<Step>& all, const ModelSpec& spec,
+                           const Layer& layer) {
   std::vector<Step> steps;
   for (const Step& step : all) {
     // Kernels and definitions are reached by other copies and views.
     if (step.kernel == "primitive") continue;
-    if (step.block == (i == 0 ? "embed" : cat(stack, i - 1)) ||
-        (last && step.block == stack + "final_norm"))
+    if (step.block == (layer.index == 0 ? "embed" : cat(layer.stack, ".", layer.index - 1)) ||
+        (is_last(spec, layer) && step.block == layer.stack + ".final_norm"))
       steps.push_back(step);
   }
   return steps;
@@ -86,25 +105,29 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
   if (fs::exists(folder / "outputs.safetensors"))
     reference = TensorFiles::open(folder / "outputs.safetensors");
   Trace trace;
-  trace.against_reference = reference && reference->find("hidden_states.0");
-  for (size_t i = 0; i < kernels.hidden_states.size(); ++i) {
-    const std::string name = cat("hidden_states.", i);
-    const Tensor& ours = kernels.hidden_states[i];
-    TraceRow row{.layer = layer_name(model.spec(), i),
+  trace.against_reference =
+      reference && reference->find(state_name(model.spec(), kernels.layers.front()));
+  for (size_t i = 0; i < kernels.layers.size(); ++i) {
+    const Layer& layer = kernels.layers[i];
+    const std::string name = state_name(model.spec(), layer);
+    const Tensor& ours = layer.out;
+    TraceRow row{.layer = layer_name(model.spec(), layer),
                  .limit = error_limit(file, name, kOutputLimit)};
     if (trace.against_reference) {
       const StoredTensor* stored = reference->find(name);
       if (!stored) continue;
-      row.error =
-          relative_error(doubles(ours), real_values(read_numbers(*stored), inputs.main(), ours));
+      const bool of_source = model.spec().reads_source() && layer.stack == "encoder";
+      row.error = relative_error(
+          doubles(ours), real_values(read_numbers(*stored),
+                                     of_source ? inputs.source() : inputs.main(), ours));
     } else {
-      row.error = relative_error(doubles(ours), doubles(definitions.hidden_states[i]));
+      row.error = relative_error(doubles(ours), doubles(definitions.layers[i].out));
     }
     row.diverges = trace.holds() && row.error > row.limit;
     if (row.diverges) {
-      const std::vector<Step> steps = steps_of(kernels.steps, model.spec(), i);
+      const std::vector<Step> steps = steps_of(kernels.steps, model.spec(), layer);
       const Step* culprit =
-          first_difference(steps, steps_of(definitions.steps, model.spec(), i), row.limit);
+          first_difference(steps, steps_of(definitions.steps, model.spec(), layer), row.limit);
       row.why = culprit ? title(*culprit) + " leaves its definition"
                         : "its kernels agree with their definitions: look at the weights, the "
                           "config and the wiring of this layer";

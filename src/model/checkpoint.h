@@ -45,7 +45,8 @@ struct PublishedTensor {
 std::vector<PublishedTensor> published_tensors(const Checkpoint& checkpoint);
 
 struct LoadOptions {
-  bool heads = true;  // false: the base model alone
+  bool heads = true;    // false: the base model alone
+  bool decoder = true;  // false: an encoder before a decoder alone
   // Replaces what config.json names; head weights that the files lack then start fresh.
   std::optional<std::string> architecture = {};
   // A directory of pip's peft, for all sequences; empty: none.

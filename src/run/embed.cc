@@ -82,7 +82,7 @@ Embedder Embedder::load(Ctx& c, const fs::path& directory, LoadOptions options) 
   fs::path transformer = directory;
   if (listed && modules.size() > 0) transformer = directory / modules.at(size_t{0}).get("path", "");
 
-  options.heads = false;
+  options.heads = options.decoder = false;
   Checkpoint checkpoint = load_checkpoint(c, transformer, options);
   Embedder e(std::move(checkpoint), Tokenizer::load(transformer));
   e.width_ = e.checkpoint_.model->spec().embed.width;

@@ -23,7 +23,7 @@ namespace stemma {
 
 class Embedder {
  public:
-  // Heads are never loaded.
+  // Heads are never loaded, nor is a decoder behind an encoder.
   static Embedder load(Ctx& c, const std::filesystem::path& directory, LoadOptions options = {});
 
   int width() const { return width_; }

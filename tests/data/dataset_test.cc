@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "support/temp_dir.h"
+#include "text/trainer.h"
 
 namespace stemma {
 namespace {
@@ -62,6 +63,15 @@ class DatasetTest : public testing::Test {
                R"( "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",)"
                R"( "cls_token": "[CLS]", "mask_token": "[MASK]"})");
     tokenizer_ = Tokenizer::load(dir_.path());
+  }
+
+  // Bytes, and behind <|endoftext|> the sentinels from 257 on.
+  void use_sentinels(int count) {
+    TokenizerTraining training;
+    training.vocab_size = 257 + count;
+    training.special_tokens = {"<|endoftext|>"};
+    for (int i = 0; i < count; ++i) training.special_tokens.push_back(cat("<extra_id_", i, ">"));
+    tokenizer_ = train_tokenizer(std::span<const std::string_view>(), training, team_);
   }
 
   TempDir dir_;
@@ -241,6 +251,80 @@ TEST_F(DatasetTest, ValidationIsTheEndOfTheData) {
   EXPECT_EQ(part.ids, sequence_of(all, 4).ids);
   EXPECT_EQ(part.labels, sequence_of(all, 4).labels);
   EXPECT_THROW(data.validation_batch(5, 6), Error);
+}
+
+std::vector<int32_t> source_of(const TokenBatch& batch, size_t s) {
+  return {batch.source_ids.begin() + batch.source_start[s],
+          batch.source_ids.begin() + batch.source_start[s + 1]};
+}
+
+TEST_F(DatasetTest, CorruptedSpansAreReadAndWritten) {
+  use_sentinels(10);
+  const int32_t eos = *tokenizer_->special().eos, first = *tokenizer_->id("<extra_id_0>");
+  const Dataset data =
+      open({.objective = DataObjective::span_corruption, .length = 32, .start = 5},
+           {{"a.txt", std::string(60, 'a')}, {"b.txt", "bcd"}});
+  ASSERT_EQ(data.tokens(), 63) << "joined documents have no mark between them";
+  ASSERT_EQ(data.sequences(), 2);  // 34 tokens make a source of 32
+  std::set<std::vector<int32_t>> sources;
+  for (int64_t position = 0; position < 20; ++position) {
+    const TokenBatch batch = data.batch(position, 1);
+    const std::vector<int32_t> source = source_of(batch, 0);
+    sources.insert(source);
+    EXPECT_LE(source.size(), 32u);
+    EXPECT_EQ(source.back(), eos);
+    EXPECT_EQ(batch.labels.front(), first);
+    EXPECT_EQ(batch.labels.back(), eos);
+    // The decoder reads what it has to write, one place later.
+    EXPECT_EQ(batch.ids.front(), 5);
+    EXPECT_TRUE(std::equal(batch.ids.begin() + 1, batch.ids.end(), batch.labels.begin()));
+    EXPECT_EQ(batch.counted, static_cast<int64_t>(batch.labels.size()));
+    // What comes at a position does not depend on the batch.
+    const TokenBatch wide = data.batch(position, 3);
+    EXPECT_EQ(source_of(wide, 0), source);
+    EXPECT_EQ(sequence_of(wide, 0).labels, batch.labels);
+  }
+  EXPECT_GT(sources.size(), 15u) << "each epoch corrupts anew";
+}
+
+TEST_F(DatasetTest, PairsAreCutToTheirLengths) {
+  const Dataset data =
+      open({.objective = DataObjective::seq2seq, .length = 4, .target_length = 3, .start = 9},
+           {{"a.jsonl",
+             "{\"source\": \"abcdef\", \"target\": \"ghi\"}\n\n"
+             "{\"source\": \"j\", \"target\": \"k\"}\n"}});
+  ASSERT_EQ(data.sequences(), 2);
+  const TokenBatch batch = data.batch(0, 2);
+  const size_t long_one = batch.sequences[0] == 0 ? 0 : 1;
+  EXPECT_EQ(source_of(batch, long_one), (std::vector<int32_t>{'a', 'b', 'c', eos_}));
+  EXPECT_EQ(sequence_of(batch, long_one).ids, (std::vector<int32_t>{9, 'g', 'h'}));
+  EXPECT_EQ(sequence_of(batch, long_one).labels, (std::vector<int32_t>{'g', 'h', eos_}));
+  EXPECT_EQ(source_of(batch, 1 - long_one), (std::vector<int32_t>{'j', eos_}));
+  EXPECT_EQ(sequence_of(batch, 1 - long_one).labels, (std::vector<int32_t>{'k', eos_}));
+  EXPECT_EQ(data.describe(1), cat((dir_ / "a.jsonl").string(), " document 3, token 0"));
+}
+
+TEST_F(DatasetTest, RefusesSourcesThatCannotBeMade) {
+  const auto refusal = [&](DataSpec spec, std::string name, std::string text) {
+    return error_of([&] { open(spec, {{name, text}}); }).message();
+  };
+  const auto has = [](const std::string& message, std::string_view part) {
+    EXPECT_NE(message.find(part), message.npos) << message;
+  };
+  has(refusal({.objective = DataObjective::span_corruption, .length = 64}, "a.txt", "abc"),
+      "sentinels");
+  has(refusal({.objective = DataObjective::seq2seq}, "a.txt", "abc"), "read from .jsonl");
+  has(refusal({.objective = DataObjective::seq2seq}, "b.jsonl", "{\"source\": \"a\"}"),
+      "\"target\"");
+  has(refusal({.objective = DataObjective::seq2seq}, "c.jsonl",
+              "{\"source\": \"a\", \"target\": \" \"}"),
+      "without a source or a target");
+  use_sentinels(3);
+  has(refusal({.objective = DataObjective::span_corruption, .length = 128}, "a.txt", "abc"),
+      "has 7 spans");
+  has(refusal({.objective = DataObjective::span_corruption, .length = 16, .spans = {1.5, 3}},
+              "a.txt", "abc"),
+      "density");
 }
 
 TEST_F(DatasetTest, LargeDocumentsAreTokenisedInPieces) {

@@ -122,7 +122,7 @@ inline ModelSpec random_spec_of_both(uint64_t seed) {
     cross.kv_heads = d.between(1, 3);
     cross.heads = cross.kv_heads * d.between(1, 3);
     cross.head_size = d.between(3, 12);
-    cross.scale = d.coin() ? 1 : 0.4;
+    cross.scale = 1 / std::sqrt(static_cast<double>(cross.head_size));
     cross.q_bias = d.coin(), cross.k_bias = d.coin(), cross.v_bias = d.coin();
     cross.out_bias = d.coin();
     block.x.in = Norm{d.coin() ? NormKind::rms : NormKind::layer, 1e-6};

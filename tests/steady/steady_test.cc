@@ -37,23 +37,23 @@ TEST_P(SteadyTraining, TakesNoMemoryFromTheSystem) {
   toy.c.num.dtype = dtype;
   if (dtype == DType::bf16) toy.model().set_format(Format::bf16);
   Optimizer optimizer(toy.c, toy.model().params(), {});
-  const std::vector<TrainPart> all = toy_rows(6, 1);
+  const std::vector<TrainPart> all = toy_rows(6, 1, family);
   const std::vector<TrainPart> parts = {joined(std::span(all).subspan(0, 3)),
                                         joined(std::span(all).subspan(3))};
   EXPECT_EQ(calls_when_steady([&] { train_step(toy.c, toy.model(), parts, optimizer, 1e-3); }), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Toys, SteadyTraining,
-                         testing::Combine(testing::Values("llama", "bert"),
+                         testing::Combine(testing::Values("llama", "bert", "t5"),
                                           testing::Values(DType::f32, DType::bf16), testing::Bool(),
                                           testing::Values(1, 2)));
 
-class SteadyDecoding : public testing::TestWithParam<std::tuple<DType, int>> {
+class SteadyDecoding : public testing::TestWithParam<std::tuple<const char*, DType, int>> {
  protected:
-  static constexpr int kSequences = 3, kPrompt = 3, kLayers = 2;  // of toy_config()
+  static constexpr int kSequences = 3, kLayers = 2;  // of toy_config()
 
-  SteadyDecoding() : toy_("llama", std::get<1>(GetParam())) {
-    const DType dtype = std::get<0>(GetParam());
+  SteadyDecoding() : toy_(std::get<0>(GetParam()), std::get<2>(GetParam())) {
+    const DType dtype = std::get<1>(GetParam());
     toy_.c.num.dtype = dtype;
     if (dtype == DType::bf16) toy_.model().set_format(Format::bf16);
     scheduler_ = std::make_unique<Scheduler>(toy_.c, toy_.model(), nullptr);
@@ -68,6 +68,9 @@ class SteadyDecoding : public testing::TestWithParam<std::tuple<DType, int>> {
       scheduler_->submit(std::move(request));
     }
   }
+
+  // Tokens that a sequence of the decoder begins with.
+  int begins() { return toy_.model().spec().reads_source() ? 1 : 3; }
 
   Toy toy_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -103,7 +106,7 @@ TEST_P(SteadyDecoding, GrowsByPagesAlone) {
   NEEDS_COUNTING();
   submit(200);
   for (int step = 1; step <= 2; ++step) scheduler_->step();
-  for (int length = kPrompt + 1; length < kPrompt + 199; ++length) {
+  for (int length = begins() + 1; length < begins() + 199; ++length) {
     const int64_t before = malloc_calls();
     scheduler_->step();
     const int64_t calls = malloc_calls() - before;
@@ -115,7 +118,8 @@ TEST_P(SteadyDecoding, GrowsByPagesAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Toys, SteadyDecoding,
-                         testing::Combine(testing::Values(DType::f32, DType::bf16),
+                         testing::Combine(testing::Values("llama", "t5"),
+                                          testing::Values(DType::f32, DType::bf16),
                                           testing::Values(1, 2)));
 
 }  // namespace

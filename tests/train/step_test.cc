@@ -22,8 +22,8 @@ double relative(std::span<const float> a, std::span<const float> b) {
 
 // However the rows are cut, each gradient is that of the mean over all counted labels.
 TEST(Step, AccumulationIsTheLargeBatch) {
-  for (const char* family : {"llama", "bert"}) {
-    const std::vector<TrainPart> rows = toy_rows(8, 5);
+  for (const char* family : {"llama", "bert", "t5"}) {
+    const std::vector<TrainPart> rows = toy_rows(8, 5, family);
     std::vector<std::vector<float>> grads;
     std::vector<double> losses;
     for (size_t size : {8, 3, 1}) {
@@ -60,10 +60,10 @@ TEST(Step, ThreadsDoNotMatter) {
 }
 
 TEST(Step, LossFallsOnRowsSeenAgain) {
-  for (const char* family : {"llama", "bert"}) {
+  for (const char* family : {"llama", "bert", "t5"}) {
     Toy toy(family);
     Optimizer optimizer(toy.c, toy.model().params(), {});
-    const std::vector<TrainPart> rows = {joined(toy_rows(4, 1))};
+    const std::vector<TrainPart> rows = {joined(toy_rows(4, 1, family))};
     const double first = train_step(toy.c, toy.model(), rows, optimizer, 1e-2).loss;
     EXPECT_NEAR(first, std::log(61), 0.2);
     for (int i = 0; i < 60; ++i) train_step(toy.c, toy.model(), rows, optimizer, 1e-2);

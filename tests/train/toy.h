@@ -18,8 +18,9 @@ inline Json toy_config(std::string_view family = "llama") {
                               {"intermediate_size", 40},
                               {"max_position_embeddings", 64},
                               {"tie_word_embeddings", true}});
-  config.set("architectures",
-             Json::array({Json(family == "bert" ? "BertForMaskedLM" : "LlamaForCausalLM")}));
+  config.set("architectures", Json::array({Json(family == "bert" ? "BertForMaskedLM"
+                                                : family == "t5" ? "T5ForConditionalGeneration"
+                                                                 : "LlamaForCausalLM")}));
   if (family == "bert") config.set("num_key_value_heads", 2);
   return config;
 }
@@ -40,8 +41,9 @@ struct Toy {
   Checkpoint checkpoint;
 };
 
-// Rows of differing lengths, a few of whose labels are not counted.
-inline std::vector<TrainPart> toy_rows(int rows, uint64_t seed) {
+// Rows of differing lengths, a few of whose labels are not counted; with what an encoder reads
+// before them, where the family has one.
+inline std::vector<TrainPart> toy_rows(int rows, uint64_t seed, std::string_view family = "llama") {
   std::vector<TrainPart> parts;
   for (int r = 0; r < rows; ++r) {
     const RngKey key = RngKey(seed).at(static_cast<uint64_t>(r));
@@ -54,6 +56,7 @@ inline std::vector<TrainPart> toy_rows(int rows, uint64_t seed) {
     for (size_t i = 0; i < length; ++i)
       if (key.below(100 + i, 5) == 0) part.labels[i] = -100;
     part.labels[0] = ids[1];
+    if (family == "t5") part.batch.source.emplace().append(Ints(ids.rbegin(), ids.rend()));
     parts.push_back(std::move(part));
   }
   return parts;
@@ -64,6 +67,10 @@ inline TrainPart joined(std::span<const TrainPart> parts) {
   TrainPart all;
   for (const TrainPart& part : parts) {
     all.batch.main.append(part.batch.main.ids);
+    if (part.batch.source) {
+      if (!all.batch.source) all.batch.source.emplace();
+      all.batch.source->append(part.batch.source->ids);
+    }
     all.labels.insert(all.labels.end(), part.labels.begin(), part.labels.end());
   }
   return all;

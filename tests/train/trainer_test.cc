@@ -344,6 +344,41 @@ TEST(Trainer, SentencesAreAskedAbout) {
   }
 }
 
+// Of an encoder and a decoder, on what `data` holds.
+std::vector<std::string> with_sources(const char* objective) {
+  return {cat("objective=", objective), "tokenizer=bpe:300", "model.kv_heads=0", "steps=30",
+          "optimizer.lr=3e-3"};
+}
+
+TEST(Trainer, SpanCorruptionWithATrainedVocabulary) {
+  Workplace run, killed;
+  EXPECT_TRUE(run.train(with_sources("span_corruption")));
+  MetricsLog log(run.out() / "metrics.jsonl", INT64_MAX);
+  EXPECT_LT(log.all().back().loss, 0.8 * log.all().front().loss);
+  // Stopped and gone on with, on more threads, it is the same run.
+  EXPECT_FALSE(killed.train(with_sources("span_corruption"), false, 1, 7));
+  EXPECT_TRUE(killed.train(with_sources("span_corruption"), true, 2));
+  EXPECT_EQ(killed.weights(30), run.weights(30));
+  EXPECT_EQ(killed.log(), run.log());
+}
+
+TEST(Trainer, PairsAreLearnt) {
+  Workplace run;
+  std::string pairs;
+  for (int i = 0; i < 60; ++i)
+    pairs += cat("{\"source\": \"say ", i % 5, "\", \"target\": \"it is ", i % 5, "\"}\n");
+  write_file(run.out().parent_path() / "pairs.jsonl", pairs);
+  std::vector<std::string> recipe = with_sources("seq2seq");
+  recipe.push_back("data=" + (run.out().parent_path() / "pairs.jsonl").string());
+  recipe.insert(recipe.end(), {"tokenizer=bytes", "target_length=12", "length=16"});
+  EXPECT_TRUE(run.train(recipe));
+  MetricsLog log(run.out() / "metrics.jsonl", INT64_MAX);
+  EXPECT_LT(log.all().back().loss, 0.7 * log.all().front().loss);
+  const Json config = Json::parse_file(checkpoint_path(run.out(), 30) / "config.json");
+  EXPECT_EQ(config.at("architectures").at(size_t{0}).as_string(), "T5ForConditionalGeneration");
+  EXPECT_EQ(config.at("d_ff").as_int(), 96);
+}
+
 TEST(Plan, CountsWhatTheModelHas) {
   Workplace run;
   Team team(1);
@@ -363,7 +398,7 @@ TEST(Plan, CountsWhatTheModelHas) {
 }
 
 TEST(Plan, MemoryIsWhatTheRunTakes) {
-  for (const char* model : {"model.family=llama", "model.family=bert"})
+  for (const char* model : {"model.family=llama", "model.family=bert", "model.family=t5"})
     for (const char* rematerialise : {"none", "block"}) {
       Workplace run;
       Team team(1);
@@ -378,6 +413,9 @@ TEST(Plan, MemoryIsWhatTheRunTakes) {
                                          cat("rematerialise=", rematerialise)};
       if (std::string_view(model).ends_with("bert"))
         recipe.insert(recipe.end(), {"objective=masked", "tokenizer=bpe:300", "model.kv_heads=4"});
+      if (std::string_view(model).ends_with("t5"))
+        recipe.insert(recipe.end(),
+                      {"objective=span_corruption", "tokenizer=bpe:300", "model.kv_heads=4"});
       Trainer trainer(c, run.recipe(recipe), false);
       std::atomic<bool> stop = true;
       TrainObserver nobody;

@@ -284,7 +284,8 @@ TEST_F(DatasetTest, CorruptedSpansAreReadAndWritten) {
     EXPECT_EQ(source_of(wide, 0), source);
     EXPECT_EQ(sequence_of(wide, 0).labels, batch.labels);
   }
-  EXPECT_GT(sources.size(), 15u) << "each epoch corrupts anew";
+  // The second sequence has one span, which is its end.
+  EXPECT_GT(sources.size(), 7u) << "each epoch corrupts anew";
 }
 
 TEST_F(DatasetTest, PairsAreCutToTheirLengths) {

@@ -47,6 +47,7 @@ class SentenceCase:
     old: bool = True  # the layout of published files, before sentence-transformers 6
     hidden: int = 20
     text_rows: bool = False
+    base: str = "bert"
     about: str = ""
     family: str = "sentence_transformers"
 
@@ -79,18 +80,9 @@ class SentenceCase:
         return folder
 
     def save_model(self, directory, tokenizer, seed):
-        bert = transformers.BertModel(
-            transformers.BertConfig(
-                vocab_size=tokenizer.get_vocab_size(),
-                hidden_size=self.hidden,
-                intermediate_size=self.hidden + 8,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                max_position_embeddings=40,
-            )
-        )
-        randomise(bert, seed, 0.35)
-        bert.save_pretrained(directory)
+        model = getattr(self, self.base)(tokenizer.get_vocab_size())
+        randomise(model, seed, 0.35)
+        model.save_pretrained(directory)
         tokenizer.save(str(directory / "tokenizer.json"))
         settings = {
             "tokenizer_class": "BertTokenizer",
@@ -107,6 +99,32 @@ class SentenceCase:
             self.save_old_modules(directory, seed)
         else:
             self.save_new_modules(directory, seed)
+
+    def bert(self, vocab_size):
+        return transformers.BertModel(
+            transformers.BertConfig(
+                vocab_size=vocab_size,
+                hidden_size=self.hidden,
+                intermediate_size=self.hidden + 8,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=40,
+            )
+        )
+
+    def t5(self, vocab_size):
+        return transformers.T5EncoderModel(
+            transformers.T5Config(
+                vocab_size=vocab_size,
+                d_model=self.hidden,
+                d_kv=6,
+                d_ff=self.hidden + 8,
+                num_layers=2,
+                num_heads=4,
+                feed_forward_proj="gated-gelu",
+                tie_word_embeddings=False,
+            )
+        )
 
     def dense_width(self):
         return self.hidden * len(self.pooling)
@@ -218,5 +236,13 @@ CASES = [
         old=False,
         about="as sentence-transformers 6 saves: other type paths, pooling_mode a list whose own "
         "order counts",
+    ),
+    SentenceCase(
+        "t5",
+        ("mean",),
+        dense={"out_features": 15, "bias": False, "activation_function": IDENTITY},
+        normalize=True,
+        base="t5",
+        about="mean, Dense without bias and activation, Normalize over T5's encoder, as sentence-t5",
     ),
 ]

@@ -7,7 +7,8 @@
 // Masked: see masked_objective.h; masked anew in each epoch; joined documents are told apart by
 // SEP. Span corruption: as many tokens as make a source of `length`; joined documents run on
 // without a mark (see span_corruption.h; sentinels are the tokens <extra_id_0>, <extra_id_1>, ...).
-// Sequence to sequence: a pair each, cut to `length` and `target_length`, EOS included.
+// Sequence to sequence: a pair each, cut to `length` and `target_length`, EOS included. A source
+// ends with EOS where the tokenizer itself would add it, so that it is what a prompt will be.
 // The last sequence of a text may be shorter. The last `validation` share of the sequences, in the
 // order of the data, is kept for evaluation (at least one, where the share is not 0).
 // Errors: see readers.h; Code::kUsage for a spec that cannot work, Code::kFailed for data without

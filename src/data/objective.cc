@@ -49,8 +49,9 @@ class SourceObjective : public Objective {
   static void need(bool ok, const Message&... message) {
     if (!ok) fail(Code::kUsage, "[data] ", message...);
   }
-  void append_pair(TokenBatch& batch, const Corrupted& pair) const {
+  void append_pair(TokenBatch& batch, Corrupted pair) const {
     if (batch.source_start.empty()) batch.source_start.push_back(0);
+    if (!vocabulary_.adds_eos) pair.source.pop_back();
     batch.source_ids.insert(batch.source_ids.end(), pair.source.begin(), pair.source.end());
     check(batch.source_ids.size() <= INT32_MAX, "[data] a batch of more than 2^31 - 1 tokens");
     batch.source_start.push_back(static_cast<int32_t>(batch.source_ids.size()));
@@ -123,6 +124,7 @@ class PairObjective : public SourceObjective {
 Vocabulary::Vocabulary(const Tokenizer& tokenizer) : special(tokenizer.special()) {
   const std::vector<int32_t> empty = tokenizer.encode("").ids;
   adds_bos = special.bos && !empty.empty() && empty.front() == *special.bos;
+  adds_eos = special.eos && !empty.empty() && empty.back() == *special.eos;
   for (int i = 0;; ++i) {
     const auto id = tokenizer.id(cat("<extra_id_", i, ">"));
     if (!id) break;

@@ -78,7 +78,8 @@ struct Corpus {
 struct Vocabulary {
   explicit Vocabulary(const Tokenizer& tokenizer);
   SpecialTokens special;
-  bool adds_bos = false;            // the tokenizer's own template puts BOS before a text
+  bool adds_bos = false;            // the tokenizer's own template puts BOS before a text,
+  bool adds_eos = false;            // EOS behind one
   std::vector<uint8_t> is_special;  // [V]
   std::vector<uint8_t> continues;   // [V]: a piece that goes on with the word before it
   std::vector<int32_t> sentinels;   // <extra_id_0>, <extra_id_1>, ...

@@ -118,8 +118,8 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
       if (!stored) continue;
       const bool of_source = model.spec().reads_source() && layer.stack == "encoder";
       row.error = relative_error(
-          doubles(ours), real_values(read_numbers(*stored),
-                                     of_source ? inputs.source() : inputs.main(), ours));
+          doubles(ours),
+          real_values(read_numbers(*stored), of_source ? inputs.source() : inputs.main(), ours));
     } else {
       row.error = relative_error(doubles(ours), doubles(definitions.layers[i].out));
     }

@@ -8,17 +8,16 @@
 namespace stemma {
 namespace {
 
-// Sizes under their usual names; transformers reads both, but for the last.
+// Sizes under their usual names, which transformers reads too.
 Json usual(const Json& config) {
   return with_usual_names(config, {{"d_model", "hidden_size"},
                                    {"num_heads", "num_attention_heads"},
                                    {"num_layers", "num_hidden_layers"},
-                                   {"d_kv", "head_dim"},
-                                   {"d_ff", "intermediate_size"}});
+                                   {"d_kv", "head_dim"}});
 }
 
 Ffn feed_forward(const Json& config) {
-  const int inner = integer(config, "intermediate_size", 2048);
+  const int inner = integer(config, "d_ff", 2048);
   const std::string name = config.get("feed_forward_proj", "relu");
   constexpr std::string_view kGated = "gated-";
   if (!name.starts_with(kGated)) return Mlp{inner, activation_from_name(name), false};
@@ -107,7 +106,8 @@ STEMMA_FAMILY(t5, "transformer",
   ModelSpec spec;
   spec.embed.vocab = integer(config, "vocab_size", 32128);
   spec.embed.width = integer(sizes, "hidden_size", 512);
-  spec.max_positions = integer(config, "n_positions", 512);
+  spec.max_positions =
+      integer(config, "n_positions", integer(config, "max_position_embeddings", 512));
   spec.encoder = stack_of(sizes, false, layer_count(sizes, 6));
   if (architecture != "T5EncoderModel" && !classifies) {
     const Json own = with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}});

@@ -261,9 +261,8 @@ std::vector<int32_t> source_of(const TokenBatch& batch, size_t s) {
 TEST_F(DatasetTest, CorruptedSpansAreReadAndWritten) {
   use_sentinels(10);
   const int32_t eos = *tokenizer_->special().eos, first = *tokenizer_->id("<extra_id_0>");
-  const Dataset data =
-      open({.objective = DataObjective::span_corruption, .length = 32, .start = 5},
-           {{"a.txt", std::string(60, 'a')}, {"b.txt", "bcd"}});
+  const Dataset data = open({.objective = DataObjective::span_corruption, .length = 32, .start = 5},
+                            {{"a.txt", std::string(60, 'a')}, {"b.txt", "bcd"}});
   ASSERT_EQ(data.tokens(), 63) << "joined documents have no mark between them";
   ASSERT_EQ(data.sequences(), 2);  // 34 tokens make a source of 32
   std::set<std::vector<int32_t>> sources;
@@ -271,8 +270,7 @@ TEST_F(DatasetTest, CorruptedSpansAreReadAndWritten) {
     const TokenBatch batch = data.batch(position, 1);
     const std::vector<int32_t> source = source_of(batch, 0);
     sources.insert(source);
-    EXPECT_LE(source.size(), 32u);
-    EXPECT_EQ(source.back(), eos);
+    EXPECT_LE(source.size(), 31u) << "this tokenizer ends no text with EOS";
     EXPECT_EQ(batch.labels.front(), first);
     EXPECT_EQ(batch.labels.back(), eos);
     // The decoder reads what it has to write, one place later.
@@ -297,10 +295,10 @@ TEST_F(DatasetTest, PairsAreCutToTheirLengths) {
   ASSERT_EQ(data.sequences(), 2);
   const TokenBatch batch = data.batch(0, 2);
   const size_t long_one = batch.sequences[0] == 0 ? 0 : 1;
-  EXPECT_EQ(source_of(batch, long_one), (std::vector<int32_t>{'a', 'b', 'c', eos_}));
+  EXPECT_EQ(source_of(batch, long_one), (std::vector<int32_t>{'a', 'b', 'c'}));
   EXPECT_EQ(sequence_of(batch, long_one).ids, (std::vector<int32_t>{9, 'g', 'h'}));
   EXPECT_EQ(sequence_of(batch, long_one).labels, (std::vector<int32_t>{'g', 'h', eos_}));
-  EXPECT_EQ(source_of(batch, 1 - long_one), (std::vector<int32_t>{'j', eos_}));
+  EXPECT_EQ(source_of(batch, 1 - long_one), (std::vector<int32_t>{'j'}));
   EXPECT_EQ(sequence_of(batch, 1 - long_one).labels, (std::vector<int32_t>{'k', eos_}));
   EXPECT_EQ(data.describe(1), cat((dir_ / "a.jsonl").string(), " document 3, token 0"));
 }

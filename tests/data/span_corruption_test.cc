@@ -26,8 +26,8 @@ TEST(SpanCorruption, LengthsAreThoseOfThePaper) {
     int64_t source;
     SpanSpec spec;
     int64_t tokens, target;
-  } rows[] = {{512, {0.15, 3}, 568, 114}, {512, {0.15, 8}, 588, 100}, {512, {0.5, 3}, 766, 512},
-              {512, {0.5, 8}, 908, 512},  {512, {0.15, 64}, 600, 92}, {128, {0.15, 3}, 141, 29},
+  } rows[] = {{512, {0.15, 3}, 568, 114},  {512, {0.15, 8}, 588, 100}, {512, {0.5, 3}, 766, 512},
+              {512, {0.5, 8}, 908, 512},   {512, {0.15, 64}, 600, 92}, {128, {0.15, 3}, 141, 29},
               {1024, {0.15, 3}, 1137, 229}};
   for (const auto& row : rows) {
     const Lengths lengths = lengths_for(row.source, row.spec);

@@ -2,7 +2,6 @@
 
 #include "ops/attention/attention.h"
 #include "ops/primitives.h"
-#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -42,6 +41,7 @@ AttentionLayer declare(const Place& place, const Attention& spec) {
     if (!layer.buckets)
       layer.buckets =
           &store.declare(table, {relative->buckets, spec.heads}, Init::normal(place.std));
+    layer.buckets->widened = true;
   }
   return layer;
 }
@@ -68,7 +68,7 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
         SlidingWindow{.left = spec.window - 1, .right = spec.causal ? -1 : spec.window - 1});
   if (const auto* relative = std::get_if<RelativeBuckets>(&spec.position))
     plan.bias.push_back(
-        HeadTable{to_f32(c, buckets->value),
+        HeadTable{buckets->value,
                   T5Bucket{relative->bidirectional, relative->buckets, relative->max_distance}});
   const Tensor mixed = state ? attention(c, queries, keys, values, std::get<KvState>(*state), plan)
                              : attention(c, queries, keys, values, plan);

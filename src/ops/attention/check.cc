@@ -90,8 +90,8 @@ void check_bias(const AttentionCall& p) {
             "[attention] segments of ", segments->query.size(), " queries and ",
             segments->key.size(), " keys; there are ", tq, " and ", tk);
     if (const auto* bucket = index ? std::get_if<T5Bucket>(index) : nullptr)
-      check(bucket->buckets >= 4 && bucket->max_distance > bucket->buckets / 2, "[attention] ", bucket->buckets,
-            " buckets up to distance ", bucket->max_distance);
+      check(bucket->buckets >= 4 && bucket->max_distance > bucket->buckets / 2, "[attention] ",
+            bucket->buckets, " buckets up to distance ", bucket->max_distance);
     if (const auto* log = index ? std::get_if<LogBucket>(index) : nullptr)
       check(log->buckets >= 4 && log->max_distance - 1 > log->buckets / 2, "[attention] ",
             log->buckets, " buckets up to distance ", log->max_distance);

@@ -36,7 +36,7 @@ struct Generate {
   std::optional<double> min_p, repetition_penalty;
   int beams = 1;
   std::vector<std::string> stop, prompts;
-  bool no_stream = false, ignore_eos = false, logprobs = false;
+  bool no_stream = false, ignore_eos = false, logprobs = false, prefix = false;
   int state_memory = 0;
   DtypeOption dtype;
 
@@ -52,6 +52,8 @@ struct Generate {
     o.add("--beams", beams, "Beam search of this width");
     o.add("--stop", stop, "Stop before this text (may be given several times)");
     o.add("--ignore-eos", ignore_eos, "Go on after an end-of-sequence token");
+    o.add("--prefix", prefix,
+          "The prompt's tokens all see each other: for models trained with objective = \"prefix\"");
     o.add("--no-stream", no_stream, "Print the text when it is complete");
     o.add("--logprobs", logprobs, "With --json: the log-probability of each new id");
     o.add("--state-memory", state_memory,
@@ -71,6 +73,7 @@ struct Generate {
     g.num_beams = beams;
     g.stop = stop;
     g.logprobs = logprobs;
+    g.prefix = prefix;
     if (ignore_eos) g.eos.clear();
     sampling.apply("generate", g);
     Sampling& s = g.sampling;

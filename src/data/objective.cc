@@ -35,6 +35,21 @@ class CausalObjective : public Objective {
   Vocabulary vocabulary_;
 };
 
+class PrefixObjective : public CausalObjective {
+ public:
+  using CausalObjective::CausalObjective;
+  void append(TokenBatch& batch, const Corpus& corpus, const std::vector<TokenRange>& ranges,
+              size_t i, const RngKey& key, bool evaluation) const override {
+    const size_t first = batch.ids.size();
+    CausalObjective::append(batch, corpus, ranges, i, key, evaluation);
+    const auto prefix =
+        static_cast<int32_t>(1 + key.of("prefix").below(0, batch.ids.size() - first));
+    batch.prefix.push_back(prefix);
+    // The prefix's last token is the first to predict one behind it.
+    std::fill_n(batch.labels.begin() + static_cast<int64_t>(first), prefix - 1, kNoLabel);
+  }
+};
+
 // What a decoder writes after an encoder has read: it reads the start token and then the target,
 // each token of which it has to predict.
 class SourceObjective : public Objective {
@@ -155,6 +170,8 @@ std::unique_ptr<Objective> make_objective(const DataSpec& spec, Vocabulary vocab
   switch (spec.objective) {
     case DataObjective::causal:
       return std::make_unique<CausalObjective>(spec, std::move(vocabulary));
+    case DataObjective::prefix:
+      return std::make_unique<PrefixObjective>(spec, std::move(vocabulary));
     case DataObjective::masked:
       return std::make_unique<MaskedObjective>(spec, std::move(vocabulary));
     case DataObjective::span_corruption:

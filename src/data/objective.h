@@ -20,7 +20,7 @@
 
 namespace stemma {
 
-enum class DataObjective { causal, masked, span_corruption, seq2seq };
+enum class DataObjective { causal, prefix, masked, span_corruption, seq2seq };
 
 // Whether a sequence has a source, which an encoder reads, beside what the decoder writes.
 inline bool has_source(DataObjective objective) {
@@ -57,6 +57,7 @@ struct TokenBatch {
   std::vector<int32_t> labels;  // [T], what position t has to predict (already shifted for the
                                 // causal objective), or kNoLabel
   std::vector<int32_t> sentence_labels;  // [S]: 0 as in the text, 1 not; empty where none is asked
+  std::vector<int32_t> prefix;  // [S] tokens that are seen whole; empty where there are none
   // Where sequences have sources, those (ids and labels are then the targets').
   std::vector<int32_t> source_ids, source_start;
   std::vector<int64_t> sequences;  // [S], which sequence of the data: see Dataset::describe()

@@ -57,12 +57,15 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
   const Tensor keys = placed(as_heads(c, projected[1], spec.kv_heads, spec.head_size), k_norm);
   const Tensor values = as_heads(c, projected[2], spec.kv_heads, spec.head_size);
 
-  const Ints& start = pass.stream().start;
+  const Ints &start = pass.stream().start, &prefix = pass.stream().prefix;
   AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
                      .k_start = {start.begin(), start.end(), c.pool},
                      .mask = Mask(c.pool),
                      .scale = static_cast<float>(spec.scale)};
-  if (spec.causal) plan.mask.push_back(Causal{});
+  if (spec.causal && !prefix.empty())
+    plan.mask.push_back(Prefix{prefix});
+  else if (spec.causal)
+    plan.mask.push_back(Causal{});
   if (spec.window > 0)
     plan.mask.push_back(
         SlidingWindow{.left = spec.window - 1, .right = spec.causal ? -1 : spec.window - 1});

@@ -20,6 +20,9 @@ struct Stream {
   Ints positions;  // [T], from the start of each sequence (after its cached part)
   Ints types;      // [T], or empty: all 0
   Ints start;      // [S+1]
+  // [S]: so many first tokens of a sequence all its tokens see, where attention is causal. Empty:
+  // none but those after them. (Prefix language models.)
+  Ints prefix = {};
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
   int sequences() const { return static_cast<int>(start.size()) - 1; }

@@ -29,6 +29,8 @@ inline Tensor apply(Ctx& c, Pass& pass, const MixerLayer& mixer, const Tensor& x
 inline void add_state(const Mixer& spec, DType kv, std::vector<StateSpec>& out) {
   std::visit([&](const auto& s) { add_state(s, kv, out); }, spec);
 }
+// Whether it lets all tokens see a prefix (Stream::prefix).
+inline bool sees_prefix(const Mixer& spec) { return std::holds_alternative<Attention>(spec); }
 // Whether a token sees none after it.
 inline bool is_causal(const Mixer& spec) {
   return std::visit([](const auto& s) { return is_causal(s); }, spec);

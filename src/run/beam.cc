@@ -71,6 +71,7 @@ Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateO
       batch.main.append(step == 0 ? begins : Ints{running[b].ids.back()}, {},
                         state.length(seqs[b]));
     if (step == 0 && model.spec().reads_source()) batch.source.emplace().append(prompt);
+    if (step == 0 && options.prefix) batch.main.prefix = {static_cast<int32_t>(begins.size())};
     batch.seqs = seqs;
     const Tensor hidden = model.forward(c, batch, &state);
     Ints rows;  // the last of each beam

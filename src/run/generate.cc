@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "nn/mixer.h"
 #include "run/scheduler.h"
 
 namespace stemma {
@@ -47,6 +48,9 @@ void check_generates(const Model& model) {
 
 Ints decoder_prompt(const Model& model, const Ints& prompt, const GenerateOptions& options) {
   const ModelSpec& spec = model.spec();
+  const auto sees = [](const BlockSpec& block) { return sees_prefix(block.mixer); };
+  check(!options.prefix || std::ranges::all_of(spec.stack().blocks, sees),
+        "[generate] a layer of this model cannot see a prompt as a prefix, all of it at once");
   if (!spec.reads_source()) return prompt;
   const int32_t start = options.decoder_start.value_or(spec.decoder_start);
   check(start >= 0 && start < spec.embed.vocab, "[generate] the decoder's start token ", start,

@@ -26,7 +26,8 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   Ints eos;                                   // empty: never
   std::optional<int32_t> decoder_start = {};  // instead of the model's own
-  bool logprobs = false;                      // fill in Generated::logprobs
+  bool prefix = false;    // the prompt's tokens all see each other (prefix language models)
+  bool logprobs = false;  // fill in Generated::logprobs
   // Beam search, where num_beams > 1; sampling does not apply.
   int num_beams = 1;
   double length_penalty = 1;

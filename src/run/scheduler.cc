@@ -235,12 +235,17 @@ int Scheduler::unread(const Task& task) const {
              : 0;
 }
 
+// Whether a prompt goes through the model at once, and its state serves no other.
+bool Scheduler::read_whole(const Task& task) const {
+  return model_.spec().reads_source() || task.request.options.prefix;
+}
+
 // Takes over the state of the sequence that has most in common with this one. False where an
 // earlier task is about to compute what both need: this one waits for it.
 bool Scheduler::share_prefix(size_t index) {
-  // Of sequences with sources, those that begin alike have nothing in common.
-  if (model_.spec().reads_source()) return true;
+  // Of sequences with sources or prefixes, those that begin alike have nothing in common.
   Task& task = *running_[index];
+  if (read_whole(task)) return true;
   // The last token is computed in any case: its row is the one that is sampled.
   const std::span<const int32_t> wanted(task.tokens.data(), task.tokens.size() - 1);
   int had = state_.length(task.seq);
@@ -252,10 +257,11 @@ bool Scheduler::share_prefix(size_t index) {
   };
   for (const Kept& kept : kept_) consider(kept.seq, kept.adapter, kept.tokens);
   for (size_t i = 0; i < running_.size(); ++i)
-    if (i != index) consider(running_[i]->seq, running_[i]->adapter, running_[i]->tokens);
+    if (i != index && !read_whole(*running_[i]))
+      consider(running_[i]->seq, running_[i]->adapter, running_[i]->tokens);
   for (size_t i = 0; i < index; ++i)
-    if (running_[i]->adapter == task.adapter && left(*running_[i]) > 1 &&
-        common(wanted, running_[i]->tokens) >= had + kWorthSharing)
+    if (running_[i]->adapter == task.adapter && !read_whole(*running_[i]) &&
+        left(*running_[i]) > 1 && common(wanted, running_[i]->tokens) >= had + kWorthSharing)
       return false;
   if (source < 0) return true;
 
@@ -270,6 +276,7 @@ void Scheduler::Plan::clear() {
   batch.main.ids.clear();
   batch.main.positions.clear();
   batch.main.start.clear();
+  batch.main.prefix.clear();
   batch.source.reset();
   batch.seqs.clear();
   batch.adapter.clear();
@@ -309,7 +316,9 @@ void Scheduler::plan() {
   int chunk = options_.chunk;
   for (size_t i = 0; i < running_.size() && chunk > 0; ++i) {
     if (running_[i]->ended || decodes(*running_[i]) || !share_prefix(i)) continue;
-    const int tokens = std::min(left(*running_[i]), chunk), source = unread(*running_[i]);
+    const Task& task = *running_[i];
+    const bool whole = task.request.options.prefix && state_.length(task.seq) == 0;
+    const int tokens = whole ? left(task) : std::min(left(task), chunk), source = unread(task);
     if (!take(i, tokens)) break;
     chunk -= tokens + source;
   }
@@ -321,6 +330,9 @@ void Scheduler::plan() {
   plan_.clear();
   const auto reads = [&](const Part& part) { return unread(*part.task) > 0; };
   if (std::any_of(parts.begin(), parts.end(), reads)) plan_.batch.source.emplace();
+  const bool prefixes = std::any_of(parts.begin(), parts.end(), [](const Part& part) {
+    return part.task->request.options.prefix;
+  });
   for (const Part& part : parts) {
     const Task& task = *part.task;
     const int at = state_.length(task.seq);
@@ -330,6 +342,9 @@ void Scheduler::plan() {
     plan_.batch.main.append(
         std::span(task.tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(part.tokens)),
         {}, at);
+    if (prefixes)
+      plan_.batch.main.prefix.push_back(
+          task.request.options.prefix ? static_cast<int32_t>(task.request.prompt.size()) : 0);
     plan_.batch.seqs.push_back(task.seq);
     plan_.batch.adapter.push_back(task.adapter);
     if (left(task) > part.tokens) continue;
@@ -399,7 +414,7 @@ void Scheduler::finish(Task& task, const char* reason) {
     if (task.request.on_token && !rest.empty()) task.request.on_token(-1, rest);
   }
   task.out.text = task.watch.text();
-  if (task.seq >= 0 && model_.spec().reads_source()) {
+  if (task.seq >= 0 && read_whole(task)) {
     state_.release(task.seq);
   } else if (task.seq >= 0 && state_.has(task.seq)) {
     task.tokens.resize(static_cast<size_t>(state_.length(task.seq)));

@@ -22,7 +22,7 @@
 namespace stemma {
 
 struct SchedulerOptions {
-  int chunk = 512;       // most prompt tokens in a step; a source may exceed it
+  int chunk = 512;       // most prompt tokens in a step; what is read whole may exceed it
   int max_running = 64;  // most sequences in a step
   int64_t state_bytes = StateStore::kUnlimited;
   int kept = 4;  // states of finished sequences, for requests that begin alike (the next turn)
@@ -88,6 +88,7 @@ class Scheduler {
   void plan();
   int left(const Task& task) const;
   int unread(const Task& task) const;
+  bool read_whole(const Task& task) const;
   bool make_room(size_t index, int tokens);
   bool share_prefix(size_t index);
   void preempt_last();

@@ -23,8 +23,9 @@
 
 namespace stemma {
 
-constexpr std::array<std::pair<std::string_view, DataObjective>, 4> kObjectiveNames = {
+constexpr std::array<std::pair<std::string_view, DataObjective>, 5> kObjectiveNames = {
     {{"causal", DataObjective::causal},
+     {"prefix", DataObjective::prefix},
      {"masked", DataObjective::masked},
      {"span_corruption", DataObjective::span_corruption},
      {"seq2seq", DataObjective::seq2seq}}};

@@ -97,6 +97,9 @@ bool learns(const ModelSpec& spec, DataObjective objective, Sentences sentences)
   const auto* head = spec.head<LmHead>();
   if (!head || !answers(spec, sentences)) return false;
   if (spec.reads_source() != has_source(objective)) return false;
+  const auto sees = [](const BlockSpec& block) { return sees_prefix(block.mixer); };
+  if (objective == DataObjective::prefix && !std::ranges::all_of(spec.stack().blocks, sees))
+    return false;
   if (head->predicts != (causal ? Predicts::next : Predicts::same)) return false;
   return std::all_of(spec.stack().blocks.begin(), spec.stack().blocks.end(),
                      [&](const BlockSpec& block) { return is_causal(block.mixer) == causal; });
@@ -201,7 +204,9 @@ void check_fit(Setup& setup, const Recipe& recipe) {
     setup.notes.push_back(cat("length ", recipe.length, " is beyond the ", spec.max_positions,
                               " positions the model was made for"));
   }
-  if (recipe.objective == DataObjective::causal && !setup.tokenizer.special().eos)
+  const bool goes_on =
+      recipe.objective == DataObjective::causal || recipe.objective == DataObjective::prefix;
+  if (goes_on && !setup.tokenizer.special().eos)
     setup.notes.push_back(
         "the tokenizer has no end-of-text token: the model will never learn to "
         "stop");

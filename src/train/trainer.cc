@@ -23,6 +23,7 @@ TrainPart part_of(TokenBatch&& batch) {
   part.batch.main.positions = std::move(batch.pos);
   part.batch.main.start = std::move(batch.start);
   part.batch.main.types = std::move(batch.types);
+  part.batch.main.prefix = std::move(batch.prefix);
   part.labels = std::move(batch.labels);
   part.sentence_labels = std::move(batch.sentence_labels);
   if (!batch.source_start.empty()) {

@@ -326,6 +326,23 @@ TEST_F(DatasetTest, RefusesSourcesThatCannotBeMade) {
       "density");
 }
 
+TEST_F(DatasetTest, APrefixIsSeenAndTheRestPredicted) {
+  const Dataset data =
+      open({.objective = DataObjective::prefix, .length = 8}, {{"a.txt", "abcdefghijklmnop"}});
+  ASSERT_EQ(data.sequences(), 2);
+  std::set<int32_t> seen;
+  for (int64_t position = 0; position < 100; ++position) {
+    const TokenBatch batch = data.batch(position, 1);
+    ASSERT_EQ(batch.prefix.size(), 1u);
+    const auto prefix = static_cast<size_t>(batch.prefix[0]);
+    seen.insert(batch.prefix[0]);
+    for (size_t t = 0; t + 1 < batch.ids.size(); ++t)
+      EXPECT_EQ(batch.labels[t], t + 1 < prefix ? kNoLabel : batch.ids[t + 1]);
+    EXPECT_EQ(batch.counted, static_cast<int64_t>(9 - prefix));
+  }
+  EXPECT_EQ(seen, (std::set<int32_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+}
+
 TEST_F(DatasetTest, LargeDocumentsAreTokenisedInPieces) {
   std::string text;
   while (text.size() < (5 << 20)) text += "a line of text\n";

@@ -140,6 +140,47 @@ TEST_P(StateLaws, SavedLoadedThenOn) {
   EXPECT_EQ(go_on(elsewhere, 8, kLength), trained(cut, kLength));
 }
 
+// A prefix goes through the model at once; what comes behind it, in any pieces.
+TEST_P(StateLaws, BehindAPrefixToo) {
+  if (!std::ranges::all_of(model_->spec().decoder->blocks,
+                           [](const BlockSpec& block) { return sees_prefix(block.mixer); }))
+    GTEST_SKIP() << "this model sees no prefix";
+  Draw d(seed());
+  const int prefix = d.between(2, kLength - 30), then = prefix + d.between(0, 20);
+  StateStore state = store();
+  const auto forward = [&](int end, StateStore* into) {
+    Batch batch;
+    const StateStore none = store();
+    add(batch, none, 4, range(ids_, 0, end));
+    batch.main.prefix = {prefix};
+    return rows(c_, batch, into);
+  };
+  const std::vector<float> whole = forward(kLength, nullptr);
+  std::vector<float> cut = forward(then, &state);
+  const std::vector<float> rest = go_on(state, 4, kLength);
+  cut.insert(cut.end(), rest.begin(), rest.end());
+  EXPECT_EQ(cut, whole);
+  EXPECT_NE(whole, trained_);
+}
+
+// Below f32 as well: keys and values lie in pages of bf16.
+TEST_P(StateLaws, InBf16Too) {
+  model_->set_format(Format::bf16);
+  const StateStore none(state_specs(model_->spec(), model_->kv_dtype()));
+  Batch batch;
+  add(batch, none, 1, ids_);
+  batch.seqs.clear();
+  const std::vector<float> whole = rows(c_, batch, nullptr);
+  StateStore state(state_specs(model_->spec(), model_->kv_dtype()));
+  Draw d(seed());
+  for (int at = 0; at < kLength;) {
+    const int begin = at;
+    at = std::min(kLength, at + (d.coin() ? 1 : d.between(2, 130)));
+    const std::vector<float> expected(whole.begin() + begin * width_, whole.begin() + at * width_);
+    ASSERT_EQ(go_on(state, 1, at), expected) << begin << " to " << at;
+  }
+}
+
 TEST_P(StateLaws, UnderATapeTooAndWithItsGradients) {
   // A state that was empty changes nothing; one with a past is a constant.
   auto gradients = [&](StateStore* state, int begin) {

@@ -60,6 +60,35 @@ struct Kv : State {
   std::vector<Tensor> outs_;
 };
 
+// What an encoder made of a source is kept once, however many sequences go on from it.
+TEST_F(Kv, ForksShareASource) {
+  StateStore store({KvSpec{kLayout, 0}, SourceKvSpec{kLayout}});
+  const int64_t page = Pool::footprint(kLayout.bytes());
+  EXPECT_EQ(store.bytes_for(10, 130), 4 * page);
+  Batch batch = one(Ints(10, 1), 1, 0);
+  batch.source.emplace().append(Ints(130, 1));
+  store.advance(batch, store.begin(batch));
+  EXPECT_EQ(store.source_length(1), 130);
+  EXPECT_EQ(store.bytes(), 4 * page);
+  store.fork(1, 2);
+  EXPECT_EQ(store.bytes(), 4 * page);
+  ASSERT_TRUE(store.reserve(2, 11));
+  EXPECT_EQ(store.bytes(), 5 * page) << "its own copy of the page that it writes to";
+  store.release(1);
+  EXPECT_EQ(store.bytes(), 4 * page);
+  EXPECT_EQ(store.source_length(2), 130);
+  EXPECT_THROW(store.begin([&] {
+    Batch again = one(Ints(1, 1), 2, 10);
+    again.source.emplace().append(Ints(5, 1));
+    return again;
+  }()),
+               Error)
+      << "a source is read once";
+  EXPECT_EQ(store.rollback(2, 0), 0);
+  EXPECT_EQ(store.source_length(2), 0);
+  EXPECT_EQ(store.bytes(), 0);
+}
+
 TEST_F(Kv, PagesAreTakenAsTokensComeAndGivenBack) {
   StateStore store(specs_);
   EXPECT_EQ(store.bytes(), 0);

@@ -362,6 +362,13 @@ TEST(Trainer, SpanCorruptionWithATrainedVocabulary) {
   EXPECT_EQ(killed.log(), run.log());
 }
 
+TEST(Trainer, WhatFollowsAPrefixIsLearnt) {
+  Workplace run;
+  EXPECT_TRUE(run.train({"objective=prefix", "steps=30"}));
+  MetricsLog log(run.out() / "metrics.jsonl", INT64_MAX);
+  EXPECT_LT(log.all().back().loss, 0.7 * log.all().front().loss);
+}
+
 TEST(Trainer, PairsAreLearnt) {
   Workplace run;
   std::string pairs;

@@ -8,14 +8,6 @@
 namespace stemma {
 namespace {
 
-// Sizes under their usual names, which transformers reads too.
-Json usual(const Json& config) {
-  return with_usual_names(config, {{"d_model", "hidden_size"},
-                                   {"num_heads", "num_attention_heads"},
-                                   {"num_layers", "num_hidden_layers"},
-                                   {"d_kv", "head_dim"}});
-}
-
 Ffn feed_forward(const Json& config) {
   const int inner = integer(config, "d_ff", 2048);
   const std::string name = config.get("feed_forward_proj", "relu");
@@ -45,9 +37,9 @@ BlockSpec block_of(const Json& config, bool decoder) {
   return block;
 }
 
-StackSpec stack_of(const Json& config, bool decoder, size_t layers) {
+StackSpec stack_of(const Json& config, bool decoder) {
   const BlockSpec block = block_of(config, decoder);
-  return {std::vector<BlockSpec>(layers, block), block.mix.in};
+  return {std::vector<BlockSpec>(layer_count(config, 6), block), block.mix.in};
 }
 
 WeightRules rules_of(bool gated) {
@@ -100,7 +92,10 @@ STEMMA_FAMILY(t5, "transformer",
               "pre-norm RMS, no biases, one table of distances a stack, unscaled attention",
               "T5ForConditionalGeneration", "T5Model", "T5EncoderModel", "T5ForTokenClassification",
               "T5ForQuestionAnswering") {
-  const Json sizes = usual(config);
+  const Json sizes = with_usual_names(config, {{"d_model", "hidden_size"},
+                                               {"num_heads", "num_attention_heads"},
+                                               {"num_layers", "num_hidden_layers"},
+                                               {"d_kv", "head_dim"}});
   const bool classifies = architecture == "T5ForTokenClassification";
 
   ModelSpec spec;
@@ -108,10 +103,10 @@ STEMMA_FAMILY(t5, "transformer",
   spec.embed.width = integer(sizes, "hidden_size", 512);
   spec.max_positions =
       integer(config, "n_positions", integer(config, "max_position_embeddings", 512));
-  spec.encoder = stack_of(sizes, false, layer_count(sizes, 6));
+  spec.encoder = stack_of(sizes, false);
   if (architecture != "T5EncoderModel" && !classifies) {
-    const Json own = with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}});
-    spec.decoder = stack_of(own, true, layer_count(own, 6));
+    spec.decoder =
+        stack_of(with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}}), true);
     spec.decoder_start = token_id(config, "decoder_start_token_id")
                              .value_or(token_id(config, "pad_token_id").value_or(0));
   }

@@ -4,8 +4,8 @@
 //
 // Causal: a document is [BOS where the tokenizer adds one] text EOS. Sequences have `length` input
 // tokens, and together predict each token of a text but its first exactly once.
-// Prefix: causal sequences, each cut at random in each epoch; its first part is all seen at once,
-// and the rest is predicted.
+// Prefix: causal sequences, each cut at random in each epoch; its first part is seen whole, and the
+// rest is predicted.
 // Masked: see masked_objective.h; masked anew in each epoch; joined documents are told apart by
 // SEP. Span corruption: as many tokens as make a source of `length`; joined documents run on
 // without a mark (see span_corruption.h; sentinels are the tokens <extra_id_0>, <extra_id_1>, ...).

@@ -8,7 +8,6 @@
 namespace stemma {
 namespace {
 
-// With a prefix, a first part of random length is seen whole, and the rest is predicted.
 class CausalObjective : public Objective {
  public:
   CausalObjective(const DataSpec& spec, Vocabulary vocabulary)
@@ -25,21 +24,30 @@ class CausalObjective : public Objective {
     return cut_sequences(corpus.bounds, spec_.packing, spec_.length + 1, 1);
   }
   void append(TokenBatch& batch, const Corpus& corpus, const std::vector<TokenRange>& ranges,
-              size_t i, const RngKey& key, bool) const override {
+              size_t i, const RngKey&, bool) const override {
     const auto tokens = corpus.of(ranges[i]);
-    const size_t first = batch.labels.size();
     batch.ids.insert(batch.ids.end(), tokens.begin(), tokens.end() - 1);
     batch.labels.insert(batch.labels.end(), tokens.begin() + 1, tokens.end());
-    if (spec_.objective != DataObjective::prefix) return;
-    const size_t prefix = 1 + key.of("prefix").below(0, tokens.size() - 1);
-    batch.prefix.push_back(static_cast<int32_t>(prefix));
-    // The prefix's last token is the first to predict one behind it.
-    std::fill_n(batch.labels.begin() + static_cast<int64_t>(first), prefix - 1, kNoLabel);
   }
 
  private:
   DataSpec spec_;
   Vocabulary vocabulary_;
+};
+
+class PrefixObjective : public CausalObjective {
+ public:
+  using CausalObjective::CausalObjective;
+  void append(TokenBatch& batch, const Corpus& corpus, const std::vector<TokenRange>& ranges,
+              size_t i, const RngKey& key, bool evaluation) const override {
+    const size_t first = batch.ids.size();
+    CausalObjective::append(batch, corpus, ranges, i, key, evaluation);
+    const auto prefix =
+        static_cast<int32_t>(1 + key.of("prefix").below(0, batch.ids.size() - first));
+    batch.prefix.push_back(prefix);
+    // The prefix's last token is the first to predict one behind it.
+    std::fill_n(batch.labels.begin() + static_cast<int64_t>(first), prefix - 1, kNoLabel);
+  }
 };
 
 // What a decoder writes after an encoder has read: it reads the start token and then the target,
@@ -161,8 +169,9 @@ Vocabulary::Vocabulary(const Tokenizer& tokenizer) : special(tokenizer.special()
 std::unique_ptr<Objective> make_objective(const DataSpec& spec, Vocabulary vocabulary) {
   switch (spec.objective) {
     case DataObjective::causal:
-    case DataObjective::prefix:
       return std::make_unique<CausalObjective>(spec, std::move(vocabulary));
+    case DataObjective::prefix:
+      return std::make_unique<PrefixObjective>(spec, std::move(vocabulary));
     case DataObjective::masked:
       return std::make_unique<MaskedObjective>(spec, std::move(vocabulary));
     case DataObjective::span_corruption:

@@ -56,8 +56,8 @@ struct TokenBatch {
   std::vector<int32_t> types;   // [T], which of two sentences; empty where there is one
   std::vector<int32_t> labels;  // [T], what position t has to predict (already shifted for the
                                 // causal objective), or kNoLabel
-  std::vector<int32_t> prefix;  // [S] tokens of each sequence's prefix, where it has one
   std::vector<int32_t> sentence_labels;  // [S]: 0 as in the text, 1 not; empty where none is asked
+  std::vector<int32_t> prefix;  // [S] tokens that are seen whole; empty where there are none
   // Where sequences have sources, those (ids and labels are then the targets').
   std::vector<int32_t> source_ids, source_start;
   std::vector<int64_t> sequences;  // [S], which sequence of the data: see Dataset::describe()
@@ -79,10 +79,11 @@ struct Corpus {
 struct Vocabulary {
   explicit Vocabulary(const Tokenizer& tokenizer);
   SpecialTokens special;
-  bool adds_bos = false, adds_eos = false;  // the tokenizer's own template puts BOS before a text
-  std::vector<uint8_t> is_special;          // [V]
-  std::vector<uint8_t> continues;           // [V]: a piece that goes on with the word before it
-  std::vector<int32_t> sentinels;           // <extra_id_0>, <extra_id_1>, ...
+  bool adds_bos = false;            // the tokenizer's own template puts BOS before a text,
+  bool adds_eos = false;            // EOS behind one
+  std::vector<uint8_t> is_special;  // [V]
+  std::vector<uint8_t> continues;   // [V]: a piece that goes on with the word before it
+  std::vector<int32_t> sentinels;   // <extra_id_0>, <extra_id_1>, ...
 };
 
 class Objective {

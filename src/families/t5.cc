@@ -42,9 +42,9 @@ BlockSpec block_of(const Json& config, bool decoder) {
   return block;
 }
 
-StackSpec stack_of(const Json& config, bool decoder, size_t layers) {
+StackSpec stack_of(const Json& config, bool decoder) {
   const BlockSpec block = block_of(config, decoder);
-  return {std::vector<BlockSpec>(layers, block), block.mix.in};
+  return {std::vector<BlockSpec>(layer_count(config, 6), block), block.mix.in};
 }
 
 WeightRules rules_of(bool gated) {
@@ -103,11 +103,12 @@ STEMMA_FAMILY(t5, "transformer",
   ModelSpec spec;
   spec.embed.vocab = integer(config, "vocab_size", 32128);
   spec.embed.width = integer(sizes, "hidden_size", 512);
-  spec.max_positions = integer(config, "n_positions", 512);
-  spec.encoder = stack_of(sizes, false, layer_count(sizes, 6));
+  spec.max_positions =
+      integer(config, "n_positions", integer(config, "max_position_embeddings", 512));
+  spec.encoder = stack_of(sizes, false);
   if (architecture != "T5EncoderModel" && !classifies) {
-    const Json own = with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}});
-    spec.decoder = stack_of(own, true, layer_count(own, 6));
+    spec.decoder =
+        stack_of(with_usual_names(sizes, {{"num_decoder_layers", "num_hidden_layers"}}), true);
     spec.decoder_start = token_id(config, "decoder_start_token_id")
                              .value_or(token_id(config, "pad_token_id").value_or(0));
   }

@@ -305,8 +305,7 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
   if (options.architecture) config.set("architectures", Json::array({Json(*options.architecture)}));
   Resolved resolved = resolve(config);
   if (!options.heads) resolved.spec.heads.clear(), resolved.spec.multi_token.reset();
-  const bool encoder_alone = !options.decoder && resolved.spec.reads_source();
-  if (encoder_alone) resolved.spec.decoder.reset();
+  if (!options.decoder && resolved.spec.reads_source()) resolved.spec.decoder.reset();
 
   const BlockScales blocks = block_sizes(config);
   auto files = std::make_shared<const TensorFiles>(TensorFiles::open(directory));
@@ -336,10 +335,11 @@ Checkpoint load_checkpoint(Ctx& c, const fs::path& directory, const LoadOptions&
     }
     if (p.widened && p.value.dtype() != DType::f32) p.value = widened(c, p.value);
   }
-  // Known tensors that this model has no place for: unused heads and a pooler are let be.
+  // Known tensors that this model has no place for: unused heads, a pooler, and the decoder behind
+  // an encoder that is loaded alone are let be.
   for (const auto& [name, held] : stored)
     if (!model.params().find(name) && !name.starts_with("heads.") &&
-        !(encoder_alone && name.starts_with("decoder.")))
+        !(!model.spec().decoder && name.starts_with("decoder.")))
       unknown.push_back(held.tensor->name);
   check(missing.empty() && unknown.empty(), "[checkpoint] ", directory.string(),
         " does not hold what config.json describes; missing: ", listed(missing),

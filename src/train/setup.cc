@@ -242,6 +242,7 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
     const auto& special = tokenizer.special();
     config.set("decoder_start_token_id", token(special.pad ? special.pad : special.eos));
     config.set(own("head_dim"), std::max(1, sizes.width / sizes.heads));
+    config.set("num_decoder_layers", sizes.layers);
   }
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
   config.set("architectures", Json::array({Json(class_for(config, recipe))}));

@@ -77,5 +77,27 @@ TEST_F(Embedding, AnUnknownModuleIsRefused) {
   }
 }
 
+// Of a model with an encoder and a decoder the encoder is what embeds.
+TEST_F(Embedding, AnEncoderIsReadWithoutItsDecoder) {
+  const fs::path both = dir_ / "both";
+  fs::copy(fs::path(STEMMA_SOURCE_DIR) / "tests/cases/t5/conditional/model", both,
+           fs::copy_options::recursive);
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+    fs::copy(model_ / file, both / file);
+  const Embedder embedder = Embedder::load(c_, both);
+  EXPECT_FALSE(embedder.checkpoint().model->spec().decoder);
+  Batch batch;
+  batch.main.append({5, 9, 2, 30});
+  const Checkpoint whole = load_checkpoint(c_, both);
+  HiddenStates states;
+  Batch pair;
+  pair.main.append({0});
+  pair.source.emplace().append({5, 9, 2, 30});
+  whole.model->forward(c_, pair, nullptr, &states);
+  const Tensor expected =
+      pool(c_, states.encoder.back(), pair.source->start, Pooling::mean, Ints{0});
+  EXPECT_EQ(embedder.embed_batch(c_, batch).to_vector<float>(), expected.to_vector<float>());
+}
+
 }  // namespace
 }  // namespace stemma

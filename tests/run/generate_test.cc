@@ -173,6 +173,9 @@ TEST_F(Generation, DefaultsComeFromGenerationConfigThenConfig) {
   const TempDir dir;
   const Json config = Json::parse(R"({"eos_token_id": 2})");
   EXPECT_EQ(generation_defaults(dir.path(), config).eos, Ints{2});
+  EXPECT_FALSE(generation_defaults(dir.path(), config).decoder_start);
+  const Json begins = Json::parse(R"({"decoder_start_token_id": 7})");
+  EXPECT_EQ(generation_defaults(dir.path(), begins).decoder_start, 7);
   write_file(dir / "generation_config.json",
              R"({"eos_token_id": [5, 6], "do_sample": true, "temperature": 0.6, "top_p": 0.9})");
   const GenerateOptions o = generation_defaults(dir.path(), config);

@@ -25,7 +25,10 @@ class JsonScanner {
   Json::Kind kind();
 
   // Each takes the next value. Views of strings hold until the next string is read.
-  void null() { literal("null"); }
+  void null() {
+    skip_space();
+    literal("null");
+  }
   bool boolean();
   std::string_view number();  // its text
   std::string_view string();

@@ -91,9 +91,9 @@ Batch batch_of(const Model& model, std::span<const int> lengths) {
 }
 
 double flops_of(const Model& model, const Batch& batch, double answered) {
-  return forward_flops(model, batch.main.start, answered,
-                       batch.source ? std::span<const int32_t>(batch.source->start)
-                                    : std::span<const int32_t>());
+  return forward_flops(
+      model, batch.main.start, answered,
+      batch.source ? std::span<const int32_t>(batch.source->start) : std::span<const int32_t>());
 }
 
 // Sequences of these lengths, as `embed` computes them.

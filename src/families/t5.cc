@@ -103,6 +103,8 @@ STEMMA_FAMILY(t5, "transformer",
   ModelSpec spec;
   spec.embed.vocab = integer(config, "vocab_size", 32128);
   spec.embed.width = integer(sizes, "hidden_size", 512);
+  spec.embed.init_std = config.get("initializer_factor", 1.0);
+  spec.init_std = spec.embed.init_std * inverse_sqrt(spec.embed.width);
   spec.max_positions =
       integer(config, "n_positions", integer(config, "max_position_embeddings", 512));
   spec.encoder = stack_of(sizes, false);

@@ -1,5 +1,7 @@
 #include "nn/attention.h"
 
+#include <cmath>
+
 #include "ops/attention/attention.h"
 #include "ops/primitives.h"
 
@@ -18,6 +20,14 @@ Tensor side_by_side(Ctx& c, const Tensor& heads) {
 int64_t query_width(const Attention& spec) { return int64_t{spec.heads} * spec.head_size; }
 int64_t key_width(const Attention& spec) { return int64_t{spec.kv_heads} * spec.head_size; }
 
+// Where scores are not divided by the root of the head's size, queries start small enough that they
+// are as large as if they were (T5).
+double query_start(const Attention& spec) {
+  constexpr double kRounding = 1e-9;
+  const double ratio = 1 / (spec.scale * std::sqrt(static_cast<double>(spec.head_size)));
+  return ratio < 1 - kRounding ? ratio : 1;
+}
+
 }  // namespace
 
 AttentionLayer declare(const Place& place, const Attention& spec) {
@@ -25,7 +35,7 @@ AttentionLayer declare(const Place& place, const Attention& spec) {
   AttentionLayer layer;
   layer.spec = spec;
   layer.qkv = Linear::declare(store,
-                              {{name + ".q", query_width(spec), spec.q_bias},
+                              {{name + ".q", query_width(spec), spec.q_bias, query_start(spec)},
                                {name + ".k", key_width(spec), spec.k_bias},
                                {name + ".v", key_width(spec), spec.v_bias}},
                               width, std);
@@ -65,7 +75,8 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
   AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
                      .k_start = {start.begin(), start.end(), c.pool},
                      .mask = Mask(c.pool),
-                     .scale = static_cast<float>(spec.scale)};
+                     .scale = static_cast<float>(spec.scale),
+                     .bias = PoolVector<BiasTerm>(c.pool)};
   if (spec.causal && !prefix.empty())
     plan.mask.push_back(Prefix{prefix});
   else if (spec.causal)
@@ -88,7 +99,8 @@ CrossAttentionLayer declare_cross(const Place& place, const Attention& spec) {
   const auto& [store, name, stack, width, std, out_std] = place;
   CrossAttentionLayer layer;
   layer.spec = spec;
-  layer.q = Linear::declare(store, {{name + ".q", query_width(spec), spec.q_bias}}, width, std);
+  layer.q = Linear::declare(
+      store, {{name + ".q", query_width(spec), spec.q_bias, query_start(spec)}}, width, std);
   layer.kv = Linear::declare(
       store,
       {{name + ".k", key_width(spec), spec.k_bias}, {name + ".v", key_width(spec), spec.v_bias}},

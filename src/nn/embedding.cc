@@ -6,8 +6,9 @@
 namespace stemma {
 
 EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& name,
-                                       const EmbedSpec& spec, double std) {
+                                       const EmbedSpec& spec, double model_std) {
   EmbeddingLayer layer;
+  const double std = spec.init_std > 0 ? spec.init_std : model_std;
   layer.spec = spec;
   const int64_t width = spec.inner > 0 ? spec.inner : spec.width;  // of the tables
   layer.tokens = &store.declare(name + ".tokens", {spec.vocab, width}, Init::normal(std));

@@ -11,7 +11,7 @@ Linear Linear::declare(ParamStore& store, const std::vector<Part>& parts, int64_
   std::vector<Weight::Slice> slices;
   for (const Part& part : parts) {
     const Parameter& weight =
-        store.declare(part.name + ".weight", {part.rows, width}, Init::normal(std));
+        store.declare(part.name + ".weight", {part.rows, width}, Init::normal(std * part.smaller));
     const Parameter* bias =
         part.bias ? &store.declare(part.name + ".bias", {part.rows}, Init::constant(0)) : nullptr;
     slices.push_back(

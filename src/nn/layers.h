@@ -27,6 +27,7 @@ struct Linear {
     std::string name;
     int64_t rows;
     bool bias;
+    double smaller = 1;  // than the others it starts, by this factor
   };
   Weight* weight = nullptr;
 

@@ -346,6 +346,7 @@ struct EmbedSpec {
   int vocab = 0, width = 0;
   int inner = 0;     // width of the tables where a projection to `width` follows them; 0: none does
   double scale = 1;  // of the token rows
+  double init_std = 0;  // of the tables; 0: the model's
   int padding_id = -1;  // its row takes no gradient from the input side
   std::variant<NoPosition, LearnedPositions> position;
   int types = 0;  // rows of the token-type table; 0: none
@@ -356,6 +357,7 @@ struct EmbedSpec {
     v("width", s.width);
     v("inner", s.inner);
     v("scale", s.scale);
+    v("init_std", s.init_std);
     v("padding_id", s.padding_id);
     v("position", s.position);
     v("types", s.types);

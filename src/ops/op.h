@@ -35,8 +35,8 @@
 
 namespace stemma {
 
-// Computes the results of `p`. Operands are contiguous (but see OpDef::reads). `keep`: a backward will
-// follow, and finds in `p` what is stored there now.
+// Computes the results of `p`. Operands are contiguous (but see OpDef::reads). `keep`: a backward
+// will follow, and finds in `p` what is stored there now.
 template <class P>
 struct ForwardKernel {
   const char* name;

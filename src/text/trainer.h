@@ -32,7 +32,7 @@ struct TokenizerTraining {
   // BPE, WordPiece: the most frequent characters only; 0: all. Of equally frequent ones those of
   // the least code points (the reference draws among them anew on every run).
   int limit_alphabet = 0;
-  bool lowercase = true;   // WordPiece: as BERT uncased
+  bool lowercase = true;  // WordPiece: as BERT uncased
   size_t max_words = size_t{1} << 24;
   // Told now and then how much of how much is done; may be empty.
   std::function<void(int done, int total)> progress = {};

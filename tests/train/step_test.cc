@@ -20,6 +20,12 @@ double relative(std::span<const float> a, std::span<const float> b) {
   return norm > 0 ? std::sqrt(difference / norm) : std::sqrt(difference);
 }
 
+double norm(const std::vector<float>& v) {
+  double sum = 0;
+  for (float x : v) sum += static_cast<double>(x) * x;
+  return std::sqrt(sum);
+}
+
 // However the rows are cut, each gradient is that of the mean over all counted labels.
 TEST(Step, AccumulationIsTheLargeBatch) {
   for (const char* family : {"llama", "bert", "t5"}) {
@@ -39,9 +45,14 @@ TEST(Step, AccumulationIsTheLargeBatch) {
         grads.push_back(p.grad.to_vector<float>());
     }
     const size_t count = grads.size() / 3;
+    double largest = 0;
+    for (size_t i = 0; i < count; ++i) largest = std::max(largest, norm(grads[i]));
     for (size_t cut : {1, 2})
-      for (size_t i = 0; i < count; ++i)
+      for (size_t i = 0; i < count; ++i) {
+        // A key's bias has no gradient but rounding.
+        if (norm(grads[i]) < 1e-5 * largest) continue;
         EXPECT_LE(relative(grads[cut * count + i], grads[i]), 1e-6) << family << " " << i;
+      }
     EXPECT_NEAR(losses[1], losses[0], 1e-6 * losses[0]);
     EXPECT_NEAR(losses[2], losses[0], 1e-6 * losses[0]);
   }

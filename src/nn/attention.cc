@@ -61,7 +61,8 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
   AttentionPlan plan{.q_start = {start.begin(), start.end(), c.pool},
                      .k_start = {start.begin(), start.end(), c.pool},
                      .mask = Mask(c.pool),
-                     .scale = static_cast<float>(spec.scale)};
+                     .scale = static_cast<float>(spec.scale),
+                     .bias = PoolVector<BiasTerm>(c.pool)};
   if (spec.causal && !prefix.empty())
     plan.mask.push_back(Prefix{prefix});
   else if (spec.causal)

@@ -347,7 +347,7 @@ TEST(Trainer, SentencesAreAskedAbout) {
 // Of an encoder and a decoder, on what `data` holds.
 std::vector<std::string> with_sources(const char* objective) {
   return {cat("objective=", objective), "tokenizer=bpe:300", "model.kv_heads=0", "steps=30",
-          "optimizer.lr=3e-3"};
+          "optimizer.lr=3e-2"};
 }
 
 TEST(Trainer, SpanCorruptionWithATrainedVocabulary) {

@@ -179,7 +179,7 @@ class SentencePieceReader {
     std::string all;
     for (const auto& [known, reader] : kReaders) {
       if (known == name) return (this->*reader)();
-      all += cat(all.empty() ? "" : ", ", known);
+      if (!known.empty()) all += cat(all.empty() ? "" : ", ", known);
     }
     fail(Code::kUnsupported, "[", where_, "] tokenizer_class ", name,
          " is not built without its tokenizer.json; there are ", all);

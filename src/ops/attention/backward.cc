@@ -253,10 +253,10 @@ class BiasSumRows {
   float* at_[2][kStrip];
 };
 
-// Adds ds (times the problem's scale, as it comes) of a strip against the block at key `begin` to
-// the rows that the pair biases picked.
+// Adds ds (times the problem's scale, as it comes) of a strip against `keys` keys from `begin` on
+// to the rows that the pair biases picked.
 void add_pairs(const Problem& p, const Sequence& s, const Strip& strip, const Sums& sums,
-               int64_t begin, const float* ds) {
+               int64_t begin, int64_t keys, const float* ds) {
   Picked picked;
   for (size_t b = 0; b < p.pair_bias.size(); ++b) {
     const Sums::Rows& to = sums.pairs[b];
@@ -308,7 +308,7 @@ void run(const Problem& p, size_t sequence, const Gradients& g, const Sums& sums
     softmax_backward(bias.terms(seen.block(begin), begin, cap_of(p), x.pairs), rows,
                      round_up(depth, kParts), p.scale, total, delta, x.scores, x.dp,
                      bias_sums.at(begin));
-    add_pairs(p, s, strip, sums, begin, x.dp);
+    add_pairs(p, s, strip, sums, begin, depth, x.dp);
     // Each gradient continues the sums it holds.
     const auto add = [&](const MatrixRef& left, int64_t m, int64_t k, const Columns<F>& right,
                          float* to, int64_t stride) {

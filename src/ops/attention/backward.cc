@@ -266,7 +266,7 @@ void add_pairs(const Problem& p, const Sequence& s, const Strip& strip, const Su
       const int64_t query = strip.query_of(r), head = strip.head_of(r) % p.group();
       pick_elements(s, bias, to.row_stride, query, begin, picked);
       float* row = to.at + head * to.head_stride + (bias.of_key ? begin : query) * to.row_stride;
-      for (int64_t j = 0; j < picked.keys; ++j) row[picked.index[j]] += ds[r * kKeys + j] / p.scale;
+      for (int64_t j = 0; j < keys; ++j) row[picked.index[j]] += ds[r * kKeys + j] / p.scale;
     }
   }
 }

@@ -23,6 +23,8 @@ struct SpecName;
 STEMMA_SPEC_NAME(NoPosition, "none");
 STEMMA_SPEC_NAME(Rope, "rope");
 STEMMA_SPEC_NAME(RelativeBuckets, "relative_buckets");
+STEMMA_SPEC_NAME(TransformerXl, "transformer_xl");
+STEMMA_SPEC_NAME(Disentangled, "disentangled");
 STEMMA_SPEC_NAME(LearnedPositions, "learned");
 STEMMA_SPEC_NAME(Attention, "attention");
 STEMMA_SPEC_NAME(LatentAttention, "latent_attention");

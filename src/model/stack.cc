@@ -100,17 +100,18 @@ Tensor Stack::operator()(Ctx& c, const std::shared_ptr<Pass>& pass, const Tensor
     if (hidden_states) hidden_states->push_back(settled());
     const Block& block = blocks_[schedule_[e]];
     const Scope scope(c, prefix, e);
-    if (c.rematerialise && !states) {
-      const auto [value, delta] =
-          rematerialised<2>(inside, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
-            const Residual out = block(again, *pass, stream, nullptr);
+    // Memory, which the pass keeps, may be read again; what is written may not.
+    if (c.rematerialise && (!states || std::holds_alternative<MemoryState>(*states))) {
+      const auto [value, delta] = rematerialised<2>(
+          inside, [&block, pass, stream, states](Ctx& again) -> std::array<Tensor, 2> {
+            const Residual out = block(again, *pass, stream, states);
             return {out.x, out.delta};
           });
       stream = {value, delta};
     } else {
       stream = block(inside, *pass, stream, states);
-      if (states) states += block.states;
     }
+    if (states) states += block.states;
   }
   const Scope scope(c, prefix, "final_norm");
   const Tensor hidden = final_norm_ ? final_norm_->absorb(c, stream) : settled();

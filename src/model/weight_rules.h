@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/shape.h"
+
 namespace stemma {
 
 struct WeightRule {
@@ -23,6 +25,10 @@ struct WeightRule {
   Own own;
   bool head = false;        // `published` is absolute
   bool transposed = false;  // a matrix is stored as [in, out]
+  // Of several parameters, groups of so many rows take turns (heads of a fused projection); 0: one
+  // after the other, whole.
+  int turns = 0;
+  Shape stored = {};  // the extents in the files, where they are cut otherwise than ours
 };
 
 struct WeightRules {
@@ -41,7 +47,7 @@ struct Published {
   std::vector<std::string> own;
   const WeightRule* rule = nullptr;
   // What it takes to read one parameter: nothing where this is false.
-  bool rearranged() const { return own.size() > 1 || rule->transposed; }
+  bool rearranged() const { return own.size() > 1 || rule->transposed || rule->stored.rank() > 0; }
 };
 
 // By a name found in the files, or by one of our own; nothing where no rule knows it. `with_prefix`

@@ -17,6 +17,7 @@ EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& nam
   if (spec.types > 0)
     layer.types = &store.declare(name + ".types", {spec.types, width}, Init::normal(std));
   if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, width);
+  if (spec.query) layer.query = &store.declare(name + ".query", {spec.width}, Init::normal(std));
   if (spec.inner > 0)
     layer.projection =
         Linear::declare(store, {{name + ".projection", spec.width, true}}, width, std);
@@ -39,8 +40,12 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
             " positions: shorten the text or use a model with a longer context");
     sum.delta = embedding(c, positions->value, Tensor::from(c, stream.positions));
   }
-  const Tensor x = norm ? norm->absorb(c, sum) : sum.value(c);
-  return projection ? (*projection)(c, x) : x;
+  Tensor x = norm ? norm->absorb(c, sum) : sum.value(c);
+  if (projection) x = (*projection)(c, x);
+  if (stream.targets.empty()) return x;
+  check(query, "[embedding] the model has no vector for tokens that are predicted unseen");
+  const auto targets = static_cast<int64_t>(stream.targets.size());
+  return concat(c, {x, broadcast_to(c, query->value, {targets, spec.width})}, 0);
 }
 
 }  // namespace stemma

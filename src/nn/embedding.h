@@ -14,12 +14,13 @@ struct EmbeddingLayer {
   Parameter* tokens = nullptr;
   Parameter* positions = nullptr;
   Parameter* types = nullptr;
+  Parameter* query = nullptr;
   std::optional<NormLayer> norm;
   std::optional<Linear> projection;
 
   static EmbeddingLayer declare(ParamStore& store, const std::string& name, const EmbedSpec& spec,
                                 double std);
-  Tensor operator()(Ctx& c, Pass& pass) const;  // [T,C]
+  Tensor operator()(Ctx& c, Pass& pass) const;  // [T,C], followed by the rows of targets [K,C]
 };
 
 }  // namespace stemma

@@ -50,6 +50,43 @@ struct RelativeBuckets {
   }
 };
 
+// Scores of Transformer-XL, of content, distance and segment, each with a bias of the query's own:
+// (q + u) k + (q + v) W R(p - j) + (q + s) e(same segment), R(d) being sinusoids of C numbers. The
+// last term is there where the batch names segments. Sources: Dai et al. 2019; Yang et al. 2019.
+struct TransformerXl {
+  int clamp = 0;  // farther distances count as this one; 0: each as it is
+  // The second half of a batch is text that runs backwards: its distances count negative.
+  bool halves_opposed = false;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("clamp", s.clamp);
+    v("halves_opposed", s.halves_opposed);
+  }
+};
+
+// Content and position taken apart: q k + q K(p - j) + k Q(p - j), K and Q being projections of one
+// table of distances that all blocks of the stack share. Source: He et al. 2021.
+struct Disentangled {
+  bool content_to_position = true, position_to_content = true;  // the second term, the third
+  int reach = 512;       // the table has 2 reach rows, for distances from -reach to reach - 1
+  int max_distance = 0;  // beyond reach / 2, distances up to this one share rows, logarithmically;
+                         // 0: each has its own
+  bool shared = false;   // K and Q are the projections of the content
+  bool k_bias = false, q_bias = false;  // of their own projections
+  std::optional<Norm> norm;             // of the table
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("content_to_position", s.content_to_position);
+    v("position_to_content", s.position_to_content);
+    v("reach", s.reach);
+    v("max_distance", s.max_distance);
+    v("shared", s.shared);
+    v("k_bias", s.k_bias);
+    v("q_bias", s.q_bias);
+    v("norm", s.norm);
+  }
+};
+
 // Softmax attention with grouped keys and values: query head h reads key head h / (heads /
 // kv_heads).
 struct Attention {
@@ -59,7 +96,7 @@ struct Attention {
   double scale = 1;
   bool q_bias = false, k_bias = false, v_bias = false, out_bias = false;
   std::optional<Norm> qk_norm;  // per head, on queries and keys, before the rotation
-  std::variant<NoPosition, Rope, RelativeBuckets> position;
+  std::variant<NoPosition, Rope, RelativeBuckets, TransformerXl, Disentangled> position;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("heads", s.heads);
@@ -250,6 +287,7 @@ struct EmbedSpec {
   std::variant<NoPosition, LearnedPositions> position;
   int types = 0;  // rows of the token-type table; 0: none
   std::optional<Norm> norm;
+  bool query = false;  // a vector to start the rows of tokens that are predicted unseen
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("vocab", s.vocab);
@@ -260,6 +298,7 @@ struct EmbedSpec {
     v("position", s.position);
     v("types", s.types);
     v("norm", s.norm);
+    v("query", s.query);
   }
 };
 

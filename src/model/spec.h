@@ -70,6 +70,17 @@ struct Ties {
   }
 };
 
+// What is remembered of what went into each execution, from one stretch of a text to the next.
+struct MemorySpec {
+  int length = 0;  // of the last tokens; 0: all
+  int reuse = 0;   // of each stretch only its first tokens; 0: all
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("length", s.length);
+    v("reuse", s.reuse);
+  }
+};
+
 struct ModelSpec {
   EmbedSpec embed;
   std::optional<StackSpec> encoder, decoder;
@@ -79,6 +90,7 @@ struct ModelSpec {
   double init_std = 0.02;
   int max_positions = 0;   // the longest sequence the model was made for
   int decoder_start = -1;  // of models with both stacks: the token that every target begins with
+  std::optional<MemorySpec> memory = {};
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("embed", s.embed);
@@ -90,6 +102,7 @@ struct ModelSpec {
     v("init_std", s.init_std);
     v("max_positions", s.max_positions);
     v("decoder_start", s.decoder_start);
+    v("memory", s.memory);
   }
 
   // Whether an encoder reads a source before the decoder writes.

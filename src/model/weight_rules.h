@@ -47,7 +47,7 @@ struct Published {
   std::vector<std::string> own;
   const WeightRule* rule = nullptr;
   // What it takes to read one parameter: nothing where this is false.
-  bool rearranged() const { return own.size() > 1 || rule->transposed || rule->stored.rank() > 0; }
+  bool rearranged() const { return own.size() > 1 || rule->transposed; }
 };
 
 // By a name found in the files, or by one of our own; nothing where no rule knows it. `with_prefix`

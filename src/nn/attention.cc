@@ -107,7 +107,9 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
     const auto* rotation = std::get_if<Rope>(&spec.position);
     return rotation ? rope(c, y, pass.rope(c, *rotation)) : y;
   };
-  const Tensor queries = placed(as_heads(c, projected[0], spec.heads, spec.head_size), q_norm);
+  const int64_t tokens = stream.tokens(), rows = stream.rows();
+  Tensor queries = placed(as_heads(c, projected[0], spec.heads, spec.head_size), q_norm);
+  if (memory) queries = slice(c, queries, 0, 0, rows);
   Tensor keys = placed(as_heads(c, projected[1], spec.kv_heads, spec.head_size), k_norm);
   Tensor values = as_heads(c, projected[2], spec.kv_heads, spec.head_size);
   if (memory || has_targets) {
@@ -157,7 +159,6 @@ Tensor AttentionLayer::operator()(Ctx& c, Pass& pass, const Tensor& x, LayerStat
 
   AttentionPlan of_tokens = plan;
   if (sight->tokens) of_tokens.mask.push_back(*sight->tokens);
-  const int64_t tokens = stream.tokens(), rows = stream.rows();
   Tensor mixed = ask(slice(c, queries, 0, 0, tokens), of_tokens, false, false);
   if (has_targets) {
     AttentionPlan of_targets = plan;

@@ -17,7 +17,8 @@ EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& nam
   if (spec.types > 0)
     layer.types = &store.declare(name + ".types", {spec.types, width}, Init::normal(std));
   if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, width);
-  if (spec.query) layer.query = &store.declare(name + ".query", {spec.width}, Init::normal(std));
+  if (spec.query)
+    layer.query = &store.declare(name + ".query", {1, 1, spec.width}, Init::normal(std));
   if (spec.inner > 0)
     layer.projection =
         Linear::declare(store, {{name + ".projection", spec.width, true}}, width, std);
@@ -45,7 +46,8 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
   if (stream.targets.empty()) return x;
   check(query, "[embedding] the model has no vector for tokens that are predicted unseen");
   const auto targets = static_cast<int64_t>(stream.targets.size());
-  return concat(c, {x, broadcast_to(c, query->value, {targets, spec.width})}, 0);
+  return concat(
+      c, {x, broadcast_to(c, reshape(c, query->value, {spec.width}), {targets, spec.width})}, 0);
 }
 
 }  // namespace stemma

@@ -14,7 +14,7 @@ struct EmbeddingLayer {
   Parameter* tokens = nullptr;
   Parameter* positions = nullptr;
   Parameter* types = nullptr;
-  Parameter* query = nullptr;
+  Parameter* query = nullptr;  // [1,1,C], as it is published
   std::optional<NormLayer> norm;
   std::optional<Linear> projection;
 

@@ -36,7 +36,7 @@ PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t 
 
 Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
   const Scope scope(c, "heads.pooler");
-  return activation(c, dense(c, end_rows(c, batch, hidden, false)), spec.act);
+  return activation(c, dense(c, end_rows(c, batch, hidden, spec.last)), spec.act);
 }
 
 TransformLayer TransformLayer::declare(ParamStore& store, const std::string& name,

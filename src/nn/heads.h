@@ -9,7 +9,7 @@
 
 namespace stemma {
 
-// act(W x0 + b) of each sequence's first row: [T,C] -> [S,C].
+// act(W x + b) of each sequence's first or last row: [T,C] -> [S,C].
 struct PoolerLayer {
   Pooler spec;
   Linear dense;

@@ -302,14 +302,16 @@ struct EmbedSpec {
   }
 };
 
-// act(W x0 + b) on the first row of each sequence: what pooled classifiers read.
+// act(W x0 + b) on the first row of each sequence, or the last: what pooled classifiers read.
 struct Pooler {
   Activation act = Activation::tanh;
   bool optional = false;  // dropped where the checkpoint has no weights for it
+  bool last = false;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("act", s.act);
     v("optional", s.optional);
+    v("last", s.last);
   }
 };
 

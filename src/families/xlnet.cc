@@ -99,9 +99,10 @@ WeightRules rules(const Attention& a, int64_t width, std::string_view architectu
 
 }  // namespace
 
-STEMMA_FAMILY(xlnet, "two-stream attention with Transformer-XL positions and memory", "XLNetModel",
-              "XLNetLMHeadModel", "XLNetForSequenceClassification", "XLNetForTokenClassification",
-              "XLNetForMultipleChoice", "XLNetForQuestionAnsweringSimple") {
+STEMMA_FAMILY(xlnet, "transformer-xl", "permuted orders, predicted by a second stream of queries",
+              "XLNetModel", "XLNetLMHeadModel", "XLNetForSequenceClassification",
+              "XLNetForTokenClassification", "XLNetForMultipleChoice",
+              "XLNetForQuestionAnsweringSimple") {
   refuse(config.get("same_length", false), "same_length");
   const std::string type = config.get("attn_type", "bi");
   refuse(type != "bi" && type != "uni", "attn_type \"" + type + "\"");

@@ -42,11 +42,14 @@ struct RegisterFamily {
 }  // namespace stemma
 
 // STEMMA_FAMILY(bert, "transformer", "what it changed", "BertModel", ...) { return Resolved{...}; }
-// defines the function that resolves `config` for `architecture`.
-#define STEMMA_FAMILY(type, parent, summary, ...)                                         \
-  static ::stemma::Resolved resolve_##type(const ::stemma::Json& config,                  \
+// defines the function that resolves `config` for `architecture`; STEMMA_FAMILY_NAMED() is for a
+// model_type that is no C++ name.
+#define STEMMA_FAMILY(type, parent, summary, ...) \
+  STEMMA_FAMILY_NAMED(type, #type, parent, summary, __VA_ARGS__)
+#define STEMMA_FAMILY_NAMED(name, type, parent, summary, ...)                             \
+  static ::stemma::Resolved resolve_##name(const ::stemma::Json& config,                  \
                                            std::string_view architecture);                \
-  static const ::stemma::RegisterFamily register_##type(                                  \
-      {#type, parent, summary, {__VA_ARGS__}, resolve_##type});                           \
-  static ::stemma::Resolved resolve_##type([[maybe_unused]] const ::stemma::Json& config, \
+  static const ::stemma::RegisterFamily register_##name(                                  \
+      {type, parent, summary, {__VA_ARGS__}, resolve_##name});                            \
+  static ::stemma::Resolved resolve_##name([[maybe_unused]] const ::stemma::Json& config, \
                                            [[maybe_unused]] std::string_view architecture)

@@ -38,6 +38,7 @@ STEMMA_SPEC_NAME(Pooler, "pooler");
 STEMMA_SPEC_NAME(LmHead, "lm_head");
 STEMMA_SPEC_NAME(Classifier, "classifier");
 STEMMA_SPEC_NAME(SpanHead, "span");
+STEMMA_SPEC_NAME(ReplacedHead, "replaced");
 STEMMA_SPEC_NAME(RopeUnscaled, "none");
 STEMMA_SPEC_NAME(RopeLinear, "linear");
 STEMMA_SPEC_NAME(RopeLlama3, "llama3");

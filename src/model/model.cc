@@ -24,6 +24,8 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
                                         spec_.ties.lm_head ? embed_.tokens : nullptr, std);
           else if constexpr (std::is_same_v<H, Classifier>)
             return ClassifierLayer::declare(params_, h, width, std);
+          else if constexpr (std::is_same_v<H, ReplacedHead>)
+            return ReplacedHeadLayer::declare(params_, h, width, std);
           else
             return SpanHeadLayer::declare(params_, h, width, std);
         },
@@ -166,6 +168,8 @@ std::vector<std::pair<std::string, Tensor>> Model::answers(Ctx& c, const Batch& 
                                      hidden.extent(0)));
     } else if (auto* classifier = std::get_if<ClassifierLayer>(&head)) {
       out.emplace_back(classifier->spec.output, (*classifier)(c, batch, hidden, pooled));
+    } else if (auto* replaced = std::get_if<ReplacedHeadLayer>(&head)) {
+      out.emplace_back("logits", (*replaced)(c, batch, hidden));
     } else {
       const Tensor both = std::get<SpanHeadLayer>(head)(c, hidden);  // [T,2]
       const int64_t tokens = both.extent(0);

@@ -16,6 +16,7 @@ struct BlockSpec {
   Sublayer x;                      // cross attention's
   Ffn ffn;
   Sublayer ff;
+  std::optional<Convolution> beside = {};
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("mixer", s.mixer);
@@ -24,6 +25,7 @@ struct BlockSpec {
     v("x", s.x);
     v("ffn", s.ffn);
     v("ff", s.ff);
+    v("beside", s.beside);
   }
 };
 
@@ -109,6 +111,8 @@ struct ModelSpec {
   bool reads_source() const { return encoder && decoder; }
   // The stack that the heads read: the decoder, where there is one.
   const StackSpec& stack() const { return decoder ? *decoder : *encoder; }
+  // Whether its predictions are those of targets, the second of two streams.
+  bool predicts_by_queries() const { return embed.query && head<LmHead>() != nullptr; }
   template <class Head>
   const Head* head() const {
     for (const HeadSpec& h : heads)

@@ -43,6 +43,7 @@ Stack Stack::declare(ParamStore& store, const std::string& name, const StackSpec
     block.states = states.size();
     block.ffn = stemma::declare(place(".ffn"), b.ffn);
     block.ff = declare_norms(place(".ffn"), b.ff);
+    if (b.beside) block.beside = stemma::declare(place(".beside"), *b.beside);
     stack.blocks_.push_back(std::move(block));
   }
   for (size_t e = 0; e < spec.executions(); ++e) {
@@ -71,6 +72,7 @@ Residual Stack::Block::operator()(Ctx& c, Pass& pass, Residual stream, LayerStat
     stream.delta = y;
     if (norms.after_add) stream = {norms.after_add->absorb(c, stream), {}};
   };
+  const Tensor given = beside ? stream.value(c) : Tensor();
   branch("attn", mix, [&](const Tensor& y) { return apply(c, pass, mixer, y, states); });
   if (cross)
     branch("cross", x, [&](const Tensor& y) {
@@ -82,6 +84,10 @@ Residual Stack::Block::operator()(Ctx& c, Pass& pass, Residual stream, LayerStat
           branch("ffn", ff, [&](const Tensor& y) { return layer(c, y); });
       },
       ffn);
+  if (beside) {
+    const Scope scope(c, "beside");
+    stream = {(*beside)(c, pass, given, stream.value(c)), {}};
+  }
   return stream;
 }
 

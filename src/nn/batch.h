@@ -30,6 +30,8 @@ struct Stream {
   // token's place, asks from its position what `seen` lets it, and is asked by nobody: the second
   // of two streams through the same blocks. The model's hidden states are then theirs alone.
   Ints targets = {}, target_start = {};
+  Ints reach = {};  // [S] how many of the tokens before its own a sequence sees, with an order of
+                    // its own (`seen`); empty: all
   std::vector<uint8_t> reversed = {};  // [S] 1: the text runs backwards; empty: none does
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }

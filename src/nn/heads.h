@@ -63,6 +63,17 @@ struct SpanHeadLayer {
   Tensor operator()(Ctx& c, const Tensor& hidden) const;
 };
 
-using HeadLayer = std::variant<PoolerLayer, LmHeadLayer, ClassifierLayer, SpanHeadLayer>;
+// Whether each token was replaced: [T,C] -> logits [T].
+struct ReplacedHeadLayer {
+  ReplacedHead spec;
+  NormLayer norm;
+  Linear dense, classifier;
+  static ReplacedHeadLayer declare(ParamStore& store, const ReplacedHead& spec, int64_t width,
+                                   double std);
+  Tensor operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const;
+};
+
+using HeadLayer =
+    std::variant<PoolerLayer, LmHeadLayer, ClassifierLayer, SpanHeadLayer, ReplacedHeadLayer>;
 
 }  // namespace stemma

@@ -60,8 +60,8 @@ const Sight& Pass::sight(Ctx& c, const Offsets& past) {
     check(seen.queries() == n && seen.keys() == n, "[batch] what sequence ", s,
           " sees is a bitmap of ", seen.queries(), " x ", seen.keys(), "; it has ", n, " tokens");
     const auto copy = [&](int64_t token, Bits& to, int64_t row) {
-      int64_t shown = past[s];
-      for (int64_t j = 0; j < past[s]; ++j) to.show(row, j);
+      int64_t shown = stream_.reach.empty() ? past[s] : stream_.reach[s];
+      for (int64_t j = past[s] - shown; j < past[s]; ++j) to.show(row, j);
       for (int64_t j = 0; j < n; ++j)
         if (seen.at(token, j / 64) >> j % 64 & 1) to.show(row, past[s] + j), ++shown;
       return shown > 0;

@@ -258,6 +258,21 @@ struct Experts {
 using Mixer = std::variant<Attention, LatentAttention, Selective, Ssd>;
 using Ffn = std::variant<Mlp, Glu, Experts, NoFfn>;
 
+// A convolution of a block's input along the tokens, in parallel to the block: y =
+// norm(block(x) + act(W * x + b)). Source: DeBERTa v2.
+struct Convolution {
+  int taps = 3, groups = 1;
+  Activation act = Activation::tanh;
+  Norm norm;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("taps", s.taps);
+    v("groups", s.groups);
+    v("act", s.act);
+    v("norm", s.norm);
+  }
+};
+
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
 // Pre-norm sets `in`, post-norm `after_add`, sandwich `in` and `out`.
 struct Sublayer {
@@ -386,6 +401,18 @@ struct SpanHead {
   }
 };
 
-using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead>;
+// One logit a token, whether it was replaced: classifier(act(dense(norm(x0 + x)))), x0 being the
+// sequence's first row. Source: He et al. 2023.
+struct ReplacedHead {
+  Activation act = Activation::gelu;
+  Norm norm;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("act", s.act);
+    v("norm", s.norm);
+  }
+};
+
+using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead, ReplacedHead>;
 
 }  // namespace stemma

@@ -36,8 +36,7 @@ Ints rows_read(const Conv1d& p, int64_t k) {
 }
 
 void define(Ctx& c, Conv1d& p) {
-  const Tensor padded =
-      concat(c, {p.x, Tensor::zeros(c, {1, p.x.extent(1)}, p.x.dtype())}, 0);
+  const Tensor padded = concat(c, {p.x, Tensor::zeros(c, {1, p.x.extent(1)}, p.x.dtype())}, 0);
   std::vector<Tensor> groups;
   for (int g = 0; g < p.groups; ++g) {
     const Tensor columns = slice(c, padded, 1, g * p.width(), (g + 1) * p.width());
@@ -115,8 +114,7 @@ void backward(Ctx& c, const Conv1d& p, std::span<const Tensor> dy, Grads& g) {
       for (int64_t k = 0; k < p.taps(); ++k)
         each_read(p, k, [&](int64_t t, int64_t row) {
           const float* from = du.data<float>() + t * depth + k;
-          for (int64_t i = 0; i < p.width(); ++i)
-            to[row * p.x.extent(1) + i] += from[i * p.taps()];
+          for (int64_t i = 0; i < p.width(); ++i) to[row * p.x.extent(1) + i] += from[i * p.taps()];
         });
     }
   }
@@ -129,29 +127,28 @@ const char* why_not(const Conv1d& p) {
 
 std::vector<OpCase> cases() {
   const auto example = [](const char* name, int64_t taps, int groups, bool bias, DType products) {
-    OpCase made{
-        .name = name,
-        .inputs =
-            [=](int64_t rows, int64_t n) {
-              std::vector<OpInput> in{OpInput::real({rows, groups * n}).between(-0.4, 0.4),
-                                      OpInput::real({groups * 2, n, taps}).between(-0.4, 0.4)};
-              if (bias) in.push_back(OpInput::real({groups * 2}));
-              return in;
-            },
-        .run = [=](Ctx& c, const Tensors& in) -> Tensors {
-          const auto rows = static_cast<int32_t>(in[0].extent(0));
-          const Ints start{0, rows / 3, rows / 3, rows};
-          Ctx inside = c;
-          inside.num.dtype = products;
-          return {conv1d(inside, in[0], in[1], bias ? in[2] : Tensor(), start, groups)};
-        },
-        .smallest = 1};
+    OpCase made{.name = name,
+                .inputs =
+                    [=](int64_t rows, int64_t n) {
+                      std::vector<OpInput> in{
+                          OpInput::real({rows, groups * n}).between(-0.4, 0.4),
+                          OpInput::real({groups * 2, n, taps}).between(-0.4, 0.4)};
+                      if (bias) in.push_back(OpInput::real({groups * 2}));
+                      return in;
+                    },
+                .run = [=](Ctx& c, const Tensors& in) -> Tensors {
+                  const auto rows = static_cast<int32_t>(in[0].extent(0));
+                  const Ints start{0, rows / 3, rows / 3, rows};
+                  Ctx inside = c;
+                  inside.num.dtype = products;
+                  return {conv1d(inside, in[0], in[1], bias ? in[2] : Tensor(), start, groups)};
+                },
+                .smallest = 1};
     if (products == DType::bf16) made.tolerance = 0.03, made.grad_tolerance = 0.1;
     return made;
   };
   return {example("three_taps", 3, 1, true, DType::f32),
-          example("grouped", 5, 2, false, DType::f32),
-          example("bf16", 3, 1, true, DType::bf16)};
+          example("grouped", 5, 2, false, DType::f32), example("bf16", 3, 1, true, DType::bf16)};
 }
 
 const Op<Conv1d> kConv1d{{.name = "conv1d",

@@ -208,9 +208,9 @@ void CaseInputs::read_order() {
   }
   const Numbers* mapping = find("target_mapping");
   if (!mapping) return;
-  check(
-      mapping->shape.size() == 3 && mapping->shape[0] == main_.sequences && mapping->shape[2] == length,
-      "[case] target_mapping is not [B,K,T]");
+  check(mapping->shape.size() == 3 && mapping->shape[0] == main_.sequences &&
+            mapping->shape[2] == length,
+        "[case] target_mapping is not [B,K,T]");
   targets_.sequences = main_.sequences, targets_.length = mapping->shape[1];
   batch_.main.target_start = {0};
   for (int64_t b = 0; b < main_.sequences; ++b) {
@@ -225,7 +225,7 @@ void CaseInputs::read_order() {
       const auto place = std::find(first, last, b * length + (one - row));
       check(place != last, "[case] a row of target_mapping names a padded position");
       batch_.main.targets.push_back(static_cast<int32_t>(place - first));
-      target_places_.push_back(b * targets_.length + k);
+      targets_.places.push_back(b * targets_.length + k);
     }
     batch_.main.target_start.push_back(static_cast<int32_t>(batch_.main.targets.size()));
   }

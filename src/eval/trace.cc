@@ -97,8 +97,8 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
       const StoredTensor* stored = reference->find(name);
       if (!stored) continue;
       const Numbers given = read_numbers(*stored);
-      row.error = relative_error(doubles(ours),
-                                 real_values(given, inputs.layout(given, ours), ours));
+      row.error =
+          relative_error(doubles(ours), real_values(given, inputs.layout(given, ours), ours));
     } else {
       row.error = relative_error(doubles(ours), doubles(definitions.hidden_states[i]));
     }

@@ -13,6 +13,7 @@ struct EmbeddingLayer {
   EmbedSpec spec;
   Parameter* tokens = nullptr;
   Parameter* positions = nullptr;
+  Parameter *base_tokens = nullptr, *base_positions = nullptr;  // frozen
   Parameter* types = nullptr;
   Parameter* query = nullptr;  // [1,1,C], as it is published
   std::optional<NormLayer> norm;

@@ -302,6 +302,8 @@ struct EmbedSpec {
   std::variant<NoPosition, LearnedPositions> position;
   int types = 0;  // rows of the token-type table; 0: none
   std::optional<Norm> norm;
+  // The tables are added to another model's, which take no gradient, and begin at zero.
+  bool base = false;
   bool query = false;  // a vector to start the rows of tokens that are predicted unseen
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
@@ -313,6 +315,7 @@ struct EmbedSpec {
     v("position", s.position);
     v("types", s.types);
     v("norm", s.norm);
+    v("base", s.base);
     v("query", s.query);
   }
 };

@@ -43,7 +43,8 @@ struct DataSpec {
   int64_t length = 512;
   double validation = 0;
   uint64_t seed = 0;
-  MaskSpec mask = {};  // masked and replaced; evaluation always masks at the default rate, to be comparable
+  MaskSpec mask =
+      {};  // masked and replaced; evaluation always masks at the default rate, to be comparable
   Sentences sentences = Sentences::one;  // masked only
   PermutationSpec permutation = {};      // permutation only; evaluation at the default
   SpanSpec spans = {};                   // span corruption only; evaluation at the default

@@ -44,8 +44,8 @@ void PermutationObjective::append(TokenBatch& batch, const Corpus& corpus,
     special.push_back(vocabulary_.is_special[id]);
     starts.push_back(!vocabulary_.continues[id]);
   }
-  const Permuted drawn = permute_order(
-      special, starts, evaluation ? PermutationSpec() : spec_.permutation, key);
+  const Permuted drawn =
+      permute_order(special, starts, evaluation ? PermutationSpec() : spec_.permutation, key);
   batch.order.insert(batch.order.end(), drawn.order.begin(), drawn.order.end());
   if (batch.target_start.empty()) batch.target_start.push_back(0);
   for (const int32_t target : drawn.targets) {

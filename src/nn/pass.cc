@@ -23,7 +23,7 @@ Tensor Pass::sinusoids(Ctx& c, int low, int high, int64_t width, bool opposite) 
       return made.table;
   const Tensor table = Tensor::empty(c, {high - low + 1, width});
   float* at = table.data<float>();
-  const int64_t half = width / 2;
+  const int64_t half = (width + 1) / 2;
   std::vector<double> frequency;
   for (int64_t k = 0; k < half; ++k)
     frequency.push_back(std::pow(1e4, -2.0 * static_cast<double>(k) / static_cast<double>(width)));
@@ -31,7 +31,7 @@ Tensor Pass::sinusoids(Ctx& c, int low, int high, int64_t width, bool opposite) 
     for (int64_t k = 0; k < half; ++k) {
       const double angle = (opposite ? -d : d) * frequency[static_cast<size_t>(k)];
       at[k] = static_cast<float>(std::sin(angle));
-      at[half + k] = static_cast<float>(std::cos(angle));
+      if (half + k < width) at[half + k] = static_cast<float>(std::cos(angle));
     }
   return sinusoids_.emplace_back(Sinusoids{low, high, width, opposite, table}).table;
 }

@@ -2,6 +2,7 @@
 
 #include "ops/activation.h"
 #include "ops/conv1d.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 
@@ -22,7 +23,8 @@ ConvolutionLayer declare(const Place& place, const Convolution& spec) {
 Tensor ConvolutionLayer::operator()(Ctx& c, const Pass& pass, const Tensor& in,
                                     const Tensor& out) const {
   check(pass.stream().targets.empty(), "[convolution] targets have no neighbours");
-  const Tensor y = conv1d(c, in, weight->value, bias->value, pass.stream().start, spec.groups);
+  const Tensor y =
+      conv1d(c, in, to_f32(c, weight->value), bias->value, pass.stream().start, spec.groups);
   Residual sum{out, activation(c, y, spec.act)};
   return norm.absorb(c, sum);
 }

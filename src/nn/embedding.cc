@@ -2,6 +2,7 @@
 
 #include "ops/embedding.h"
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 
@@ -56,8 +57,10 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
   if (stream.targets.empty()) return x;
   check(query, "[embedding] the model has no vector for tokens that are predicted unseen");
   const auto targets = static_cast<int64_t>(stream.targets.size());
-  return concat(
-      c, {x, broadcast_to(c, reshape(c, query->value, {spec.width}), {targets, spec.width})}, 0);
+  return concat(c,
+                {x, broadcast_to(c, reshape(c, to_f32(c, query->value), {spec.width}),
+                                 {targets, spec.width})},
+                0);
 }
 
 }  // namespace stemma

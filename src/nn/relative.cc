@@ -5,6 +5,7 @@
 
 #include "ops/head_products.h"
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 namespace {
@@ -69,7 +70,7 @@ Tensor TransformerXlLayer::ask(Ctx& c, const Pass& pass, const Tensor& q,
                                const Distances& distances, const std::optional<SameSegment>& same,
                                AttentionPlan& plan) const {
   const auto asks = [&](const Parameter* bias) {
-    return mul(c, add(c, q, bias->value), static_cast<double>(plan.scale));
+    return mul(c, add(c, q, to_f32(c, bias->value)), static_cast<double>(plan.scale));
   };
   Tensor position = head_products(c, asks(v), distances.along);
   if (distances.reversed) {
@@ -80,8 +81,9 @@ Tensor TransformerXlLayer::ask(Ctx& c, const Pass& pass, const Tensor& q,
     position = where(c, back, head_products(c, asks(v), distances.reversed), position);
   }
   plan.bias.push_back(QueryRows{position, Distance{distances.low, distances.high}});
-  if (same) plan.bias.push_back(QueryRows{head_products(c, asks(s), segments->value), *same});
-  return add(c, q, u->value);
+  if (same)
+    plan.bias.push_back(QueryRows{head_products(c, asks(s), to_f32(c, segments->value)), *same});
+  return add(c, q, to_f32(c, u->value));
 }
 
 DisentangledLayer DisentangledLayer::declare(const Place& place, const Attention& spec) {
@@ -114,7 +116,8 @@ DisentangledLayer DisentangledLayer::declare(const Place& place, const Attention
 
 void DisentangledLayer::ask(Ctx& c, const Tensor& content_q, const Tensor& content_k,
                             const Linear& content, AttentionPlan& plan) const {
-  const Tensor rows = norm ? (*norm)(c, table->value) : table->value;
+  Tensor rows = to_f32(c, table->value);
+  if (norm) rows = (*norm)(c, rows);
   OfAll all(c, rows.extent(0));
   Tensor positions_q, positions_k;
   if (spec.shared) {

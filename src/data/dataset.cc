@@ -188,14 +188,14 @@ TokenBatch Dataset::validation_batch(int64_t first, int64_t count) const {
 
 void Dataset::append(TokenBatch& batch, int64_t sequence, const RngKey& key,
                      bool evaluation) const {
-  const size_t first = batch.ids.size();
+  const size_t first = batch.ids.size(), labelled = batch.labels.size();
   objective_->append(batch, corpus_, ranges_, static_cast<size_t>(sequence), key, evaluation);
   check(batch.ids.size() <= INT32_MAX, "[data] a batch of more than 2^31 - 1 tokens");
   batch.pos.resize(batch.ids.size());
   std::iota(batch.pos.begin() + static_cast<int64_t>(first), batch.pos.end(), 0);
   batch.start.push_back(static_cast<int32_t>(batch.ids.size()));
   batch.sequences.push_back(sequence);
-  batch.counted += std::count_if(batch.labels.begin() + static_cast<int64_t>(first),
+  batch.counted += std::count_if(batch.labels.begin() + static_cast<int64_t>(labelled),
                                  batch.labels.end(), [](int32_t label) { return label >= 0; });
 }
 

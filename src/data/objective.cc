@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "data/masked_objective.h"
+#include "data/permutation_objective.h"
 
 namespace stemma {
 namespace {
@@ -173,11 +174,14 @@ std::unique_ptr<Objective> make_objective(const DataSpec& spec, Vocabulary vocab
     case DataObjective::prefix:
       return std::make_unique<PrefixObjective>(spec, std::move(vocabulary));
     case DataObjective::masked:
+    case DataObjective::replaced:
       return std::make_unique<MaskedObjective>(spec, std::move(vocabulary));
     case DataObjective::span_corruption:
       return std::make_unique<SpanObjective>(spec, std::move(vocabulary));
     case DataObjective::seq2seq:
       return std::make_unique<PairObjective>(spec, std::move(vocabulary));
+    case DataObjective::permutation:
+      return std::make_unique<PermutationObjective>(spec, std::move(vocabulary));
   }
   return nullptr;
 }

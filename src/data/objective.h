@@ -15,12 +15,22 @@
 #include "base/rng.h"
 #include "data/masking.h"
 #include "data/packing.h"
+#include "data/permutation.h"
 #include "data/span_corruption.h"
 #include "text/tokenizer.h"
 
 namespace stemma {
 
-enum class DataObjective { causal, prefix, masked, span_corruption, seq2seq };
+// Replaced-token detection asks what the masked objective does, of the generator.
+enum class DataObjective {
+  causal,
+  prefix,
+  masked,
+  span_corruption,
+  seq2seq,
+  permutation,
+  replaced
+};
 
 // Whether a sequence has a source, which an encoder reads, beside what the decoder writes.
 inline bool has_source(DataObjective objective) {
@@ -41,8 +51,10 @@ struct DataSpec {
   int64_t length = 512;
   double validation = 0;
   uint64_t seed = 0;
-  MaskSpec mask = {};  // masked only; evaluation always masks at the default rate, to be comparable
+  MaskSpec mask =
+      {};  // masked and replaced; evaluation always masks at the default rate, to be comparable
   Sentences sentences = Sentences::one;  // masked only
+  PermutationSpec permutation = {};      // permutation only; evaluation at the default
   SpanSpec spans = {};                   // span corruption only; evaluation at the default
   int64_t target_length = 0;             // sequence to sequence only; 0: length
   int32_t start = 0;                     // what a decoder reads before the target
@@ -53,11 +65,14 @@ struct TokenBatch {
   std::vector<int32_t> ids;     // [T]
   std::vector<int32_t> start;   // [S + 1], the first is 0, the last T
   std::vector<int32_t> pos;     // [T], from 0 in each sequence
-  std::vector<int32_t> types;   // [T], which of two sentences; empty where there is one
+  std::vector<int32_t> types;   // [T], which segment of its sequence; empty where there is one
   std::vector<int32_t> labels;  // [T], what position t has to predict (already shifted for the
                                 // causal objective), or kNoLabel
   std::vector<int32_t> sentence_labels;  // [S]: 0 as in the text, 1 not; empty where none is asked
   std::vector<int32_t> prefix;  // [S] tokens that are seen whole; empty where there are none
+  // Where there is an order of prediction, that of each token [T] (see Permuted), and the targets
+  // [K], within their sequences, with their offsets [S + 1]; labels [K] are theirs.
+  std::vector<int32_t> order, targets, target_start;
   // Where sequences have sources, those (ids and labels are then the targets').
   std::vector<int32_t> source_ids, source_start;
   std::vector<int64_t> sequences;  // [S], which sequence of the data: see Dataset::describe()

@@ -67,6 +67,11 @@ Numbers read_numbers(const StoredTensor& stored) {
   return out;
 }
 
+bool Padded::holds(const Numbers& padded, const Tensor& ours) const {
+  return padded.shape.size() >= 2 && padded.shape[0] * padded.shape[1] == tokens() &&
+         ours.rank() >= 1 && ours.extent(0) == static_cast<int64_t>(places.size());
+}
+
 std::optional<TargetIds> target_ids(const Checkpoint& checkpoint) {
   const ModelSpec& spec = checkpoint.model->spec();
   if (!spec.reads_source()) return std::nullopt;
@@ -94,6 +99,7 @@ CaseInputs::CaseInputs(const TensorFiles& files, int64_t step, std::optional<Tar
 
 CaseInputs CaseInputs::part(int64_t begin, int64_t end) const {
   Named inputs;
+  check(!has("mems.0"), "[case] memory cannot be cut into parts");
   for (const auto& [name, numbers] : inputs_) inputs.emplace_back(name, numbers.rows(begin, end));
   return CaseInputs(std::move(inputs), target_);
 }
@@ -112,9 +118,11 @@ const Numbers& CaseInputs::at(std::string_view name) const {
 
 Ints CaseInputs::per_token(std::string_view name) const {
   const Numbers& numbers = at(name);
-  check(numbers.elements() == main_.tokens(), "[case] ", name, " is not one value a token");
+  const Padded& layout = batch_.main.targets.empty() ? main_ : targets_;
+  check(numbers.elements() == layout.tokens(), "[case] ", name, " is not one value a ",
+        batch_.main.targets.empty() ? "token" : "target");
   Ints out;
-  for (int64_t place : main_.places)
+  for (int64_t place : layout.places)
     out.push_back(static_cast<int32_t>(numbers.values[static_cast<size_t>(place)]));
   return out;
 }
@@ -122,13 +130,14 @@ Ints CaseInputs::per_token(std::string_view name) const {
 void CaseInputs::unpad() {
   for (const auto& [name, numbers] : inputs_)
     if ((name.starts_with("decoder_") && !target_) || name == "decoder_inputs_embeds" ||
-        name == "inputs_embeds" || name == "perm_mask" || name == "target_mapping")
+        name == "inputs_embeds")
       fail(Code::kUnsupported, "[case] input ", name,
            " belongs to a model that is not supported yet");
   const Numbers& ids = at("input_ids");
   const Numbers* mask = find("attention_mask");
   if (!target_) {
     main_ = append_real(batch_.main, ids, mask, find("token_type_ids"), find("position_ids"));
+    read_order();
     return;
   }
   source_ = append_real(batch_.source.emplace(), ids, mask, nullptr, nullptr);
@@ -177,6 +186,74 @@ Padded CaseInputs::append_real(Stream& stream, const Numbers& ids, const Numbers
               stream.positions.begin() + static_cast<int64_t>(begin));
   }
   return padded;
+}
+
+// perm_mask [B,T,T], where 1 hides, and target_mapping [B,K,T], whose rows name a position each.
+void CaseInputs::read_order() {
+  const Ints& start = batch_.main.start;
+  const int64_t length = main_.length;
+  if (const Numbers* hidden = find("perm_mask")) {
+    check(hidden->elements() == main_.tokens() * length, "[case] perm_mask is not [B,T,T]");
+    std::vector<Bits> seen;
+    for (size_t b = 0; b < static_cast<size_t>(main_.sequences); ++b) {
+      const int64_t n = start[b + 1] - start[b];
+      const int64_t* places = main_.places.data() + start[b];
+      Bits& bits = seen.emplace_back(n, n);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < n; ++j)
+          if (hidden->values[static_cast<size_t>(places[i] * length + places[j] % length)] == 0)
+            bits.show(i, j);
+    }
+    batch_.main.seen = Bitmap(std::move(seen));
+  }
+  const Numbers* mapping = find("target_mapping");
+  if (!mapping) return;
+  check(mapping->shape.size() == 3 && mapping->shape[0] == main_.sequences &&
+            mapping->shape[2] == length,
+        "[case] target_mapping is not [B,K,T]");
+  targets_.sequences = main_.sequences, targets_.length = mapping->shape[1];
+  batch_.main.target_start = {0};
+  for (int64_t b = 0; b < main_.sequences; ++b) {
+    const auto first = main_.places.begin() + start[static_cast<size_t>(b)],
+               last = main_.places.begin() + start[static_cast<size_t>(b) + 1];
+    for (int64_t k = 0; k < targets_.length; ++k) {
+      const auto row = mapping->values.begin() + (b * targets_.length + k) * length;
+      const auto one = std::find_if(row, row + length, [](double v) { return v != 0; });
+      if (one == row + length) continue;
+      check(*one == 1 && std::count(row, row + length, 0.0) == length - 1,
+            "[case] a row of target_mapping is more than one position");
+      const auto place = std::find(first, last, b * length + (one - row));
+      check(place != last, "[case] a row of target_mapping names a padded position");
+      batch_.main.targets.push_back(static_cast<int32_t>(place - first));
+      targets_.places.push_back(b * targets_.length + k);
+    }
+    batch_.main.target_start.push_back(static_cast<int32_t>(batch_.main.targets.size()));
+  }
+}
+
+void CaseInputs::fit(Ctx& c, const ModelSpec& spec) {
+  const auto* attention = std::get_if<Attention>(&spec.stack().blocks.at(0).mixer);
+  const auto* xl = attention ? std::get_if<TransformerXl>(&attention->position) : nullptr;
+  const auto sequences = static_cast<size_t>(main_.sequences);
+  if (xl && xl->halves_opposed) {
+    batch_.main.reversed.assign(sequences, 0);
+    std::fill(batch_.main.reversed.begin() + main_.sequences / 2, batch_.main.reversed.end(), 1);
+  }
+  for (int layer = 0; const Numbers* hidden = find(cat("mems.", layer)); ++layer) {
+    check(hidden->shape.size() == 3 && hidden->shape[1] == main_.sequences, "[case] mems.", layer,
+          " is not [M,B,C]");
+    const int64_t length = hidden->shape[0], width = hidden->shape[2];
+    std::vector<float> rows;
+    for (int64_t b = 0; b < main_.sequences; ++b)
+      for (int64_t m = 0; m < length; ++m)
+        for (int64_t k = 0; k < width; ++k)
+          rows.push_back(static_cast<float>(
+              hidden->values[static_cast<size_t>((m * main_.sequences + b) * width + k)]));
+    batch_.memory.layers.push_back(Tensor::from<float>(c, rows, {length * main_.sequences, width}));
+    batch_.memory.start.clear();
+    for (int64_t b = 0; b <= main_.sequences; ++b)
+      batch_.memory.start.push_back(static_cast<int32_t>(b * length));
+  }
 }
 
 Checkpoint load_case_model(Ctx& c, const fs::path& folder) {

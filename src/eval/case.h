@@ -33,6 +33,8 @@ struct Padded {
   std::vector<int64_t> places;  // of each token of the stream: b * T + t
   int64_t sequences = 0, length = 0;
   int64_t tokens() const { return sequences * length; }
+  // Whether a padded tensor of this layout stands for `ours`, of a row for each real token.
+  bool holds(const Numbers& padded, const Tensor& ours) const;
 };
 
 // What stands before the labels that a decoder reads, and in place of those that are not counted.
@@ -51,15 +53,25 @@ class CaseInputs {
   // Sequences [begin, end) alone.
   CaseInputs part(int64_t begin, int64_t end) const;
 
+  // What the files leave to the model: memory (mems.{i}) becomes tensors, and a model that reads
+  // the second half of a batch backwards is told so.
+  void fit(Ctx& c, const ModelSpec& spec);
+
   const Batch& batch() const { return batch_; }
   int64_t sequences() const { return main_.sequences; }
-  // Of the batch's main stream, and of its source.
+  // Of the batch's main stream, of its targets [B,K], and of its source.
   const Padded& main() const { return main_; }
+  const Padded& targets() const { return targets_; }
   const Padded& source() const { return source_; }
+  // Of the main stream's tokens or targets: that of a padded tensor, of which `ours` are the rows.
+  const Padded& layout(const Numbers& padded, const Tensor& ours) const {
+    return targets_.holds(padded, ours) ? targets_ : main_;
+  }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
   const Numbers& at(std::string_view name) const;
-  // An integer input of one value a token of the main stream, at real positions only.
+  // An integer input of one value a token of the main stream, or a target where there are any; at
+  // real ones only.
   Ints per_token(std::string_view name) const;
 
  private:
@@ -73,11 +85,12 @@ class CaseInputs {
   Numbers decoder_ids() const;
   Padded append_real(Stream& stream, const Numbers& ids, const Numbers* mask, const Numbers* types,
                      const Numbers* positions) const;
+  void read_order();
 
   Named inputs_;
   std::optional<TargetIds> target_;
   Batch batch_;
-  Padded main_, source_;
+  Padded main_, source_, targets_;
 };
 
 // The model of a case, with the adapter that it may have, in f32.

@@ -109,8 +109,9 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
   if (!fs::exists(folder / "inputs.safetensors"))
     fail(Code::kUnsupported, "[trace] ", folder.string(), " has no inputs.safetensors");
   const Checkpoint checkpoint = load_case_model(c, folder);
-  const CaseInputs inputs(TensorFiles::open(folder / "inputs.safetensors"), target_ids(checkpoint));
+  CaseInputs inputs(TensorFiles::open(folder / "inputs.safetensors"), target_ids(checkpoint));
   const Model& model = *checkpoint.model;
+  inputs.fit(c, model.spec());
   const Forward kernels = run(c, model, inputs.batch(), true);
   const Forward definitions = run(c, model, inputs.batch(), false);
 
@@ -129,10 +130,9 @@ Trace trace_case(Ctx& c, const fs::path& folder) {
     if (trace.against_reference) {
       const StoredTensor* stored = reference->find(name);
       if (!stored) continue;
-      const bool of_source = model.spec().reads_source() && layer.stack == "encoder";
-      row.error = relative_error(
-          doubles(ours),
-          real_values(read_numbers(*stored), of_source ? inputs.source() : inputs.main(), ours));
+      const Numbers given = read_numbers(*stored);
+      row.error =
+          relative_error(doubles(ours), real_values(given, inputs.layout(given, ours), ours));
     } else {
       row.error = relative_error(doubles(ours), doubles(definitions.layers[i].out));
     }

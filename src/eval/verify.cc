@@ -10,6 +10,8 @@
 #include "eval/compare.h"
 #include "model/adapter_files.h"
 #include "model/checkpoint.h"
+#include "model/memory.h"
+#include "ops/primitives.h"
 #include "run/embed.h"
 #include "run/generate.h"
 #include "text/chat_template.h"
@@ -94,9 +96,11 @@ class CaseRun {
     return *checkpoint_;
   }
   const CaseInputs& inputs() {
-    if (!inputs_)
+    if (!inputs_) {
       inputs_.emplace(TensorFiles::open(folder_ / "inputs.safetensors"),
                       is_sentence_case() ? std::nullopt : target_ids(checkpoint()));
+      if (!is_sentence_case()) inputs_->fit(c_, checkpoint().model->spec());
+    }
     return *inputs_;
   }
 
@@ -167,6 +171,13 @@ class CaseRun {
       add_states(both ? "encoder_hidden_states." : "hidden_states.", hidden_states.encoder);
       add_states(both ? "decoder_hidden_states." : "hidden_states.", hidden_states.decoder);
       if (both) ours.emplace_back("encoder_last_hidden_state", hidden_states.encoder.back());
+      if (model.spec().memory && reference.find("mems.0")) {
+        const Memory memory =
+            remember(c_, *model.spec().memory, inputs().batch(),
+                     model.spec().decoder ? hidden_states.decoder : hidden_states.encoder);
+        for (size_t i = 0; i < memory.layers.size(); ++i)
+          ours.emplace_back(cat("mems.", i), tokens_first(memory.layers[i]));
+      }
       for (auto& answer : model.answers(c_, inputs().batch(), hidden)) ours.push_back(answer);
       if (reference.find("loss"))
         attempt("loss", [&] {
@@ -184,12 +195,21 @@ class CaseRun {
       const Tensor& result = found->second;
       attempt(stored.name, [&] {
         const bool of_source = inputs().batch().source && stored.name.starts_with("encoder_");
-        const Padded& layout = of_source ? inputs().source() : inputs().main();
-        const std::vector<double> expected = real_values(read_numbers(stored), layout, result);
+        const Numbers given = read_numbers(stored);
+        const Padded& layout = of_source ? inputs().source() : inputs().layout(given, result);
+        const std::vector<double> expected = real_values(given, layout, result);
         compare(stored.name, relative_error(doubles(result), expected),
                 limit(stored.name, kOutputLimit));
       });
     }
+  }
+
+  // Memory [B M, C], of as many rows for each sequence, as [M,B,C].
+  Tensor tokens_first(const Tensor& rows) {
+    const int64_t sequences = inputs().sequences(), length = rows.extent(0) / sequences;
+    check(length * sequences == rows.extent(0), "sequences remember unequal numbers of tokens");
+    return contiguous(
+        c_, permute(c_, reshape(c_, rows, {sequences, length, rows.extent(1)}), {1, 0, 2}));
   }
 
   void gradients() {

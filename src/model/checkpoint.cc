@@ -197,23 +197,38 @@ std::vector<PublishedTensor> published_tensors(const Checkpoint& checkpoint) {
     }
     tensor.shape[0] = rows;
     if (tensor.transposed && p.shape.rank() == 2) tensor.shape = {p.shape[1], rows};
+    tensor.turns = found->rule->turns;
+    tensor.stored = found->rule->stored.rank() > 0 ? found->rule->stored : tensor.shape;
     tensors.push_back(std::move(tensor));
   }
   return tensors;
 }
 
+namespace {
+
+// The row of a tensor in which `parts` parameters take turns, of row `row` of one of them.
+int64_t row_in_turns(int64_t turns, size_t parts, size_t part, int64_t row) {
+  return (row / turns * static_cast<int64_t>(parts) + static_cast<int64_t>(part)) * turns +
+         row % turns;
+}
+
+}  // namespace
+
 std::vector<float> PublishedTensor::values(Tensor Parameter::*of) const {
   std::vector<float> out(static_cast<size_t>(shape.elements()));
   const bool turned = transposed && shape.rank() == 2;
   int64_t row = 0;
-  for (const Parameter* part : parts) {
+  for (const Parameter* const& part : parts) {
     const Tensor& value = part->*of;
     const int64_t n = value.elements(), rows = part->shape[0],
                   width = n / std::max<int64_t>(1, rows);
     std::vector<float> own(static_cast<size_t>(n));
     to_f32(value.bytes(), value.dtype(), n, own.data());
+    const auto part_index = static_cast<size_t>(&part - parts.data());
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t r = row + i / width, k = i % width;
+      const int64_t r =
+          turns > 0 ? row_in_turns(turns, parts.size(), part_index, i / width) : row + i / width;
+      const int64_t k = i % width;
       out[static_cast<size_t>(turned ? k * shape[1] + r : r * width + k)] =
           own[static_cast<size_t>(i)];
     }
@@ -252,24 +267,38 @@ const StoredTensor& scales_of(const TensorFiles& files, const StoredTensor& code
 // The value of one parameter, of which `held` tells where it lies in the files.
 Tensor held_value(Ctx& c, const Held& held, const Parameter& p, const ParamStore& params,
                   std::shared_ptr<const TensorFiles> owner) {
-  const StoredTensor& tensor = *held.tensor;
+  const WeightRule& rule = *held.published.rule;
+  const std::vector<std::string>& parts = held.published.own;
+  StoredTensor tensor = *held.tensor;
   Shape asked = p.shape;  // of the whole tensor
   int64_t first = 0, rows = 0;
-  for (const std::string& own : held.published.own) {
-    const Parameter* part = params.find(own);
-    if (part == &p) first = rows;
+  size_t index = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Parameter* part = params.find(parts[i]);
+    if (part == &p) first = rows, index = i;
     rows += part ? part->shape[0] : 0;
   }
   asked[0] = rows;
-  const bool turned = held.published.rule->transposed && p.shape.rank() == 2;
+  const bool turned = rule.transposed && p.shape.rank() == 2;
   if (turned) asked = {p.shape[1], rows};
-  const Shape shape = shape_of(tensor);
-  check(shape == asked, "[checkpoint] ", tensor.name, " has shape ", shape.to_string(),
-        ", config.json asks for ", asked.to_string());
+  const Shape shape = shape_of(tensor), stored = rule.stored.rank() > 0 ? rule.stored : asked;
+  check(shape == stored && stored.elements() == asked.elements(), "[checkpoint] ", tensor.name,
+        " has shape ", shape.to_string(), ", config.json asks for ", stored.to_string());
+  // The same numbers, cut as we cut them.
+  tensor.shape.clear();
+  for (int d = 0; d < asked.rank(); ++d) tensor.shape.push_back(asked[d]);
   if (!held.published.rearranged()) return stored_tensor(c, tensor, std::move(owner));
   if (tensor.dtype == DType::f8_e4m3)
     fail(Code::kUnsupported, "[checkpoint] ", tensor.name,
          " is stored as F8_E4M3 and holds several parameters");
+  if (rule.turns > 0) {
+    const Tensor whole = stored_f32(c, tensor), out = Tensor::empty(c, p.shape);
+    const int64_t width = p.shape.elements() / p.shape[0];
+    for (int64_t r = 0; r < p.shape[0]; ++r)
+      std::copy_n(whole.data<float>() + row_in_turns(rule.turns, parts.size(), index, r) * width,
+                  width, out.data<float>() + r * width);
+    return out;
+  }
   if (!turned) {
     StoredTensor part = tensor;
     const size_t row = tensor.bytes.size() / static_cast<size_t>(std::max<int64_t>(1, rows));
@@ -360,7 +389,7 @@ void save_checkpoint(const fs::path& directory, const Checkpoint& checkpoint) {
   bool coded = false;
   for (const PublishedTensor& tensor : published_tensors(checkpoint)) {
     std::vector<int64_t> shape;
-    for (int d = 0; d < tensor.shape.rank(); ++d) shape.push_back(tensor.shape[d]);
+    for (int d = 0; d < tensor.stored.rank(); ++d) shape.push_back(tensor.stored[d]);
     if (const Parameter& p = *tensor.parts.front(); p.scales) {  // as it came
       coded = true;
       const Tensor& scales = p.scales.values;

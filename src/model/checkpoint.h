@@ -31,12 +31,15 @@ struct Checkpoint {
   std::string published(const Parameter& parameter) const;
 };
 
-// A tensor as it is published: parameters whose rows follow each other, maybe transposed.
+// A tensor as it is published: parameters whose rows follow each other or take turns, maybe
+// transposed.
 struct PublishedTensor {
   std::string name;
   Shape shape;
   std::vector<const Parameter*> parts;
   bool transposed = false;
+  int turns = 0;      // see WeightRule
+  Shape stored = {};  // the extents in the file
   bool rearranged() const { return parts.size() > 1 || transposed; }
   // All of it from what its parts have there (&Parameter::value, &Parameter::grad).
   std::vector<float> values(Tensor Parameter::*of) const;

@@ -16,6 +16,12 @@ std::map<std::string_view, ConfigNames>& all_names() {
   return names;
 }
 
+using Customs = Json (*)(int64_t length);
+std::map<std::string_view, Customs>& all_customs() {
+  static std::map<std::string_view, Customs> customs;
+  return customs;
+}
+
 template <class List>
 std::string join(const List& names) {
   std::string s;
@@ -35,6 +41,15 @@ RegisterFamily::RegisterFamily(Family family) {
 
 RegisterConfigNames::RegisterConfigNames(std::string_view model_type, const ConfigNames& names) {
   all_names()[model_type] = names;
+}
+
+RegisterCustoms::RegisterCustoms(std::string_view model_type, Json (*customs)(int64_t length)) {
+  all_customs()[model_type] = customs;
+}
+
+Json customs_of(std::string_view model_type, int64_t length) {
+  const auto customs = all_customs().find(model_type);
+  return customs == all_customs().end() ? Json::object() : customs->second(length);
 }
 
 std::string own_key(std::string_view model_type, std::string_view usual) {

@@ -37,6 +37,10 @@ using ConfigNames = std::vector<std::pair<std::string_view, std::string_view>>;
 // The family's own word for a usual key.
 std::string own_key(std::string_view model_type, std::string_view usual);
 
+// What the published models of a family have where its configuration class has it otherwise: keys
+// for a model made from scratch for sequences of `length`.
+Json customs_of(std::string_view model_type, int64_t length);
+
 // All families, by model_type.
 const std::vector<Family>& families();
 // The spec and rules of a config.json.
@@ -44,6 +48,9 @@ Resolved resolve(const Json& config);
 
 struct RegisterFamily {
   explicit RegisterFamily(Family family);
+};
+struct RegisterCustoms {
+  RegisterCustoms(std::string_view model_type, Json (*customs)(int64_t length));
 };
 struct RegisterConfigNames {
   RegisterConfigNames(std::string_view model_type, const ConfigNames& names);
@@ -57,11 +64,14 @@ struct RegisterConfigNames {
   static const ::stemma::RegisterConfigNames names_of_##type(#type, kConfigNames)
 
 // STEMMA_FAMILY(bert, "transformer", "what it changed", "BertModel", ...) { return Resolved{...}; }
-// defines the function that resolves `config` for `architecture`.
-#define STEMMA_FAMILY(type, parent, summary, ...)                                         \
-  static ::stemma::Resolved resolve_##type(const ::stemma::Json& config,                  \
+// defines the function that resolves `config` for `architecture`; STEMMA_FAMILY_NAMED() is for a
+// model_type that is no C++ name.
+#define STEMMA_FAMILY(type, parent, summary, ...) \
+  STEMMA_FAMILY_NAMED(type, #type, parent, summary, __VA_ARGS__)
+#define STEMMA_FAMILY_NAMED(name, type, parent, summary, ...)                             \
+  static ::stemma::Resolved resolve_##name(const ::stemma::Json& config,                  \
                                            std::string_view architecture);                \
-  static const ::stemma::RegisterFamily register_##type(                                  \
-      {#type, parent, summary, {__VA_ARGS__}, resolve_##type});                           \
-  static ::stemma::Resolved resolve_##type([[maybe_unused]] const ::stemma::Json& config, \
+  static const ::stemma::RegisterFamily register_##name(                                  \
+      {type, parent, summary, {__VA_ARGS__}, resolve_##name});                            \
+  static ::stemma::Resolved resolve_##name([[maybe_unused]] const ::stemma::Json& config, \
                                            [[maybe_unused]] std::string_view architecture)

@@ -27,6 +27,8 @@ Model::Model(ModelSpec spec) : spec_(std::move(spec)) {
                                         spec_.ties.lm_head ? embed_.tokens : nullptr, std);
           else if constexpr (std::is_same_v<H, Classifier>)
             return ClassifierLayer::declare(params_, h, width, std);
+          else if constexpr (std::is_same_v<H, ReplacedHead>)
+            return ReplacedHeadLayer::declare(params_, h, width, std);
           else
             return SpanHeadLayer::declare(params_, h, width, std);
         },
@@ -47,6 +49,36 @@ void Model::set_format(Format format) {
   format_ = format;
 }
 
+// What only attention can do, and what it cannot do at once.
+void Model::check_streams(const Batch& batch, bool with_state) const {
+  const Memory& memory = batch.memory;
+  const Stream& main = batch.main;
+  const bool remembers = !memory.layers.empty();
+  if (!remembers && main.targets.empty() && !main.seen) return;
+  const StackSpec& stack = spec_.stack();
+  for (const BlockSpec& block : stack.blocks)
+    if (!std::holds_alternative<Attention>(block.mixer) || (remembers && block.mix.in))
+      fail(Code::kUnsupported, "[model] ", remembers ? "memory goes" : "a second stream goes",
+           " through blocks of attention alone", remembers ? ", without a norm before it" : "");
+  check(main.targets.empty() ||
+            (!main.target_start.empty() && main.target_start.size() == main.start.size() &&
+             main.target_start.back() == static_cast<int>(main.targets.size())),
+        "[batch] ", main.targets.size(), " targets with ", main.target_start.size(),
+        " offsets; there must be one more than the ", main.sequences(), " sequences");
+  check(!main.seen || static_cast<int>(main.seen->sequences->size()) == main.sequences(),
+        "[batch] what ", main.seen ? main.seen->sequences->size() : 0, " sequences see of ",
+        main.sequences());
+  check(!remembers || (!with_state && memory.layers.size() == stack.executions() &&
+                       memory.start.size() == main.start.size()),
+        "[batch] memory of ", memory.layers.size(), " layers and ", memory.start.size(),
+        " offsets; there must be ", stack.executions(), " and ", main.start.size(),
+        ", and no state");
+  for (const Tensor& layer : memory.layers)
+    check(layer.shape() == Shape{memory.start.back(), spec_.embed.width}, "[batch] memory is ",
+          layer.shape().to_string(), "; it must be [", memory.start.back(), ",", spec_.embed.width,
+          "]");
+}
+
 Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
                       HiddenStates* hidden_states) const {
   check(!batch.main.ids.empty(), "[model] the batch has no tokens");
@@ -57,6 +89,7 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
         "[model] the batch has a source and the model no encoder to read it");
   check(!batch.source || batch.source->sequences() == sequences, "[model] a batch of ", sequences,
         " sequences has sources for ", batch.source ? batch.source->sequences() : 0);
+  check_streams(batch, state != nullptr);
   PoolVector<LayerState> remembered;  // what the executions see of the state
   if (state) remembered = state->begin(batch, c.pool);
 
@@ -71,9 +104,25 @@ Tensor Model::forward(Ctx& c, const Batch& batch, StateStore* state,
       const Scope scope(c, "embed");
       x = embed_(c, *pass);
     }
+    if (&stream == &batch.main && !batch.memory.layers.empty()) {
+      for (const Tensor& layer : batch.memory.layers)
+        pass->memory().push_back(MemoryState{layer, &batch.memory.start});
+      states = pass->memory().data();
+    }
     Ctx inside = c;
     inside.num.dtype = kv_dtype();
-    return stack(inside, pass, x, states, seen);
+    Tensor y = stack(inside, pass, x, states, seen);
+    if (stream.targets.empty()) return y;
+    // Both streams of each state, and the targets' result.
+    if (seen) {
+      std::vector<Tensor> both;
+      for (const Tensor& rows : *seen) {
+        both.push_back(slice(c, rows, 0, 0, stream.tokens()));
+        both.push_back(slice(c, rows, 0, stream.tokens(), stream.rows()));
+      }
+      *seen = std::move(both);
+    }
+    return slice(c, y, 0, stream.tokens(), stream.rows());
   };
 
   Tensor hidden;
@@ -122,6 +171,8 @@ std::vector<std::pair<std::string, Tensor>> Model::answers(Ctx& c, const Batch& 
                                      hidden.extent(0)));
     } else if (auto* classifier = std::get_if<ClassifierLayer>(&head)) {
       out.emplace_back(classifier->spec.output, (*classifier)(c, batch, hidden, pooled));
+    } else if (auto* replaced = std::get_if<ReplacedHeadLayer>(&head)) {
+      out.emplace_back("logits", (*replaced)(c, batch, hidden));
     } else {
       const Tensor both = std::get<SpanHeadLayer>(head)(c, hidden);  // [T,2]
       const int64_t tokens = both.extent(0);

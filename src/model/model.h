@@ -45,7 +45,8 @@ class Model {
   // Last hidden states of every token of the batch's main stream [T,C] (after the final norm, where
   // there is one). With a tape in `c`, differentiable (`batch` must live as long as the tape); with
   // a `state`, continuing the sequences batch.seqs. A model with both stacks reads batch.source
-  // with its encoder.
+  // with its encoder. Where the stream has targets, the result is their rows alone [K,C], and
+  // hidden states are the tokens' and the targets' in turn.
   Tensor forward(Ctx& c, const Batch& batch, StateStore* state = nullptr,
                  HiddenStates* hidden_states = nullptr) const;
 
@@ -68,6 +69,8 @@ class Model {
   }
 
  private:
+  void check_streams(const Batch& batch, bool with_state) const;
+
   ModelSpec spec_;
   Format format_ = Format::f32;
   ParamStore params_;

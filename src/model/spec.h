@@ -16,6 +16,7 @@ struct BlockSpec {
   Sublayer x;                      // cross attention's
   Ffn ffn;
   Sublayer ff;
+  std::optional<Convolution> beside = {};
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("mixer", s.mixer);
@@ -24,6 +25,7 @@ struct BlockSpec {
     v("x", s.x);
     v("ffn", s.ffn);
     v("ff", s.ff);
+    v("beside", s.beside);
   }
 };
 
@@ -112,6 +114,17 @@ struct Characters {
   }
 };
 
+// What is remembered of what went into each execution, from one stretch of a text to the next.
+struct MemorySpec {
+  int length = 0;  // of the last tokens; 0: all
+  int reuse = 0;   // of each stretch only its first tokens; 0: all
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("length", s.length);
+    v("reuse", s.reuse);
+  }
+};
+
 struct ModelSpec {
   EmbedSpec embed;
   std::optional<Characters> characters;  // in place of the table of tokens
@@ -123,6 +136,7 @@ struct ModelSpec {
   double init_std = 0.02;
   int max_positions = 0;   // the longest sequence the model was made for
   int decoder_start = -1;  // of models with both stacks: the token that every target begins with
+  std::optional<MemorySpec> memory = {};
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("embed", s.embed);
@@ -136,12 +150,15 @@ struct ModelSpec {
     v("init_std", s.init_std);
     v("max_positions", s.max_positions);
     v("decoder_start", s.decoder_start);
+    v("memory", s.memory);
   }
 
   // Whether an encoder reads a source before the decoder writes.
   bool reads_source() const { return encoder && decoder; }
   // The stack that the heads read: the decoder, where there is one.
   const StackSpec& stack() const { return decoder ? *decoder : *encoder; }
+  // Whether its predictions are those of targets, the second of two streams.
+  bool predicts_by_queries() const { return embed.query && head<LmHead>() != nullptr; }
   template <class Head>
   const Head* head() const {
     for (const HeadSpec& h : heads)

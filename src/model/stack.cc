@@ -44,6 +44,7 @@ Stack Stack::declare(ParamStore& store, const std::string& name, const StackSpec
     block.states = states.size();
     block.ffn = stemma::declare(place(".ffn"), b.ffn);
     block.ff = declare_norms(place(".ffn"), b.ff);
+    if (b.beside) block.beside = stemma::declare(place(".beside"), *b.beside);
     stack.blocks_.push_back(std::move(block));
   }
   for (size_t e = 0; e < spec.executions(); ++e) {
@@ -72,6 +73,7 @@ Residual Stack::Block::operator()(Ctx& c, Pass& pass, Residual stream, LayerStat
     stream.delta = y;
     if (norms.after_add) stream = {norms.after_add->absorb(c, stream), {}};
   };
+  const Tensor given = beside ? stream.value(c) : Tensor();
   branch("attn", mix, [&](const Tensor& y) { return apply(c, pass, mixer, y, states); });
   if (cross)
     branch("cross", x, [&](const Tensor& y) {
@@ -83,6 +85,10 @@ Residual Stack::Block::operator()(Ctx& c, Pass& pass, Residual stream, LayerStat
           branch("ffn", ff, [&](const Tensor& y) { return layer(c, y); });
       },
       ffn);
+  if (beside) {
+    const Scope scope(c, "beside");
+    stream = {(*beside)(c, pass, given, stream.value(c)), {}};
+  }
   return stream;
 }
 
@@ -101,17 +107,18 @@ Tensor Stack::operator()(Ctx& c, const std::shared_ptr<Pass>& pass, const Tensor
     if (hidden_states && listed_ == Listed::inputs) hidden_states->push_back(settled());
     const Block& block = blocks_[schedule_[e]];
     const Scope scope(c, prefix, e);
-    if (c.rematerialise && !states) {
-      const auto [value, delta] =
-          rematerialised<2>(inside, [&block, pass, stream](Ctx& again) -> std::array<Tensor, 2> {
-            const Residual out = block(again, *pass, stream, nullptr);
+    // Memory, which the pass keeps, may be read again; what is written may not.
+    if (c.rematerialise && (!states || std::holds_alternative<MemoryState>(*states))) {
+      const auto [value, delta] = rematerialised<2>(
+          inside, [&block, pass, stream, states](Ctx& again) -> std::array<Tensor, 2> {
+            const Residual out = block(again, *pass, stream, states);
             return {out.x, out.delta};
           });
       stream = {value, delta};
     } else {
       stream = block(inside, *pass, stream, states);
-      if (states) states += block.states;
     }
+    if (states) states += block.states;
     if (hidden_states && listed_ == Listed::outputs) hidden_states->push_back(settled());
   }
   const Scope scope(c, prefix, "final_norm");

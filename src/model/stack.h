@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/spec.h"
+#include "nn/convolution.h"
 #include "nn/ffn.h"
 #include "nn/mixer.h"
 
@@ -37,6 +38,7 @@ class Stack {
     Norms x;
     FfnLayer ffn;
     Norms ff;
+    std::optional<ConvolutionLayer> beside;
     size_t mixer_states = 0, states = 0;  // that one execution has
     Residual operator()(Ctx& c, Pass& pass, Residual stream, LayerState* states) const;
   };

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tensor/shape.h"
+
 namespace stemma {
 
 struct WeightRule {
@@ -23,6 +25,10 @@ struct WeightRule {
   Own own;
   bool head = false;        // `published` is absolute
   bool transposed = false;  // a matrix is stored as [in, out]
+  // Of several parameters, groups of so many rows take turns (heads of a fused projection); 0: one
+  // after the other, whole.
+  int turns = 0;
+  Shape stored = {};  // the extents in the files, where they are cut otherwise than ours
 };
 
 struct WeightRules {

@@ -51,17 +51,35 @@ AdapterRows::AdapterRows(const Batch& batch, const Stream& stream, const Adapter
       check(which < 0, "[batch] adapter ", which, " of a model that has none");
     return;
   }
-  for (size_t s = 0; s < sequences; ++s) {
-    const int32_t which = batch.adapter.empty() ? 0 : batch.adapter[s];
-    check(which < static_cast<int32_t>(adapters.size()), "[batch] sequence ", s,
-          " asks for adapter ", which, " of ", adapters.size());
-    if (which < 0) continue;
-    const Adapter* adapter = adapters[static_cast<size_t>(which)].get();
-    if (!runs_.empty() && runs_.back().adapter == adapter && runs_.back().end == start[s])
-      runs_.back().end = start[s + 1];
-    else
-      runs_.push_back({adapter, start[s], start[s + 1]});
-  }
+  // The rows of tokens, then those of targets, then those of memory, each by sequence.
+  const auto add = [&](const Ints& offsets) {
+    for (size_t s = 0; s < sequences && !offsets.empty(); ++s) {
+      const int32_t which = batch.adapter.empty() ? 0 : batch.adapter[s];
+      check(which < static_cast<int32_t>(adapters.size()), "[batch] sequence ", s,
+            " asks for adapter ", which, " of ", adapters.size());
+      if (which < 0) continue;
+      const Adapter* adapter = adapters[static_cast<size_t>(which)].get();
+      const int64_t begin = rows_ + offsets[s], end = rows_ + offsets[s + 1];
+      if (!runs_.empty() && runs_.back().adapter == adapter && runs_.back().end == begin)
+        runs_.back().end = end;
+      else
+        runs_.push_back({adapter, begin, end});
+    }
+    if (!offsets.empty()) rows_ += offsets.back();
+  };
+  add(start);
+  add(stream.target_start);
+  add(batch.memory.start);
+}
+
+AdapterRows AdapterRows::of_all(int64_t rows) const {
+  AdapterRows out(runs_.get_allocator().resource());
+  out.rows_ = rows;
+  if (runs_.empty()) return out;
+  check(runs_.size() == 1 && runs_[0].begin == 0 && runs_[0].end == rows_,
+        "[batch] sequences with and without an adapter share a table of positions; run them apart");
+  out.runs_.push_back({runs_[0].adapter, 0, rows});
+  return out;
 }
 
 bool AdapterRows::reaches(const Weight& weight) const {
@@ -70,7 +88,9 @@ bool AdapterRows::reaches(const Weight& weight) const {
 }
 
 Tensor AdapterRows::add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const {
-  for (const Run& run : runs_) y = run.adapter->add_to(c, weight, x, y, run.begin, run.end);
+  for (const Run& run : runs_)
+    if (const int64_t end = std::min(run.end, x.extent(0)); run.begin < end)
+      y = run.adapter->add_to(c, weight, x, y, run.begin, end);
   return y;
 }
 

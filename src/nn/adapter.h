@@ -78,14 +78,18 @@ class AdapterRows {
   explicit operator bool() const { return !runs_.empty(); }
   // Whether some row's adapter adds to `weight`.
   bool reaches(const Weight& weight) const;
+  // For `rows` rows that all sequences share. Errors: the sequences' adapters differ.
+  AdapterRows of_all(int64_t rows) const;
   Tensor add_to(Ctx& c, const Weight& weight, const Tensor& x, Tensor y) const;
 
  private:
+  explicit AdapterRows(std::pmr::memory_resource* memory) : runs_(memory) {}
   struct Run {
     const Adapter* adapter;
     int64_t begin, end;
   };
   std::pmr::vector<Run> runs_;
+  int64_t rows_ = 0;  // that there are, with and without an adapter
 };
 
 }  // namespace stemma

@@ -9,6 +9,7 @@
 
 #include "nn/layers.h"
 #include "nn/pass.h"
+#include "nn/relative.h"
 #include "nn/state.h"
 
 namespace stemma {
@@ -17,10 +18,14 @@ struct AttentionLayer {
   Attention spec;
   Linear qkv, out;
   std::optional<NormLayer> q_norm, k_norm;
-  Parameter* buckets = nullptr;  // [buckets,H], where positions are relative buckets
-  Parameter* sinks = nullptr;    // [H], where the spec has them
+  Parameter* sinks = nullptr;  // [H], where the spec has them
+  // What its kind of positions has, if any: [buckets,H], or a layer of its own.
+  Parameter* buckets = nullptr;
+  std::optional<TransformerXlLayer> transformer_xl;
+  std::optional<DisentangledLayer> disentangled;
 
-  // x [T,C] -> [T,C]; with `state` the keys and values of earlier calls are attended to as well.
+  // x [T,C], or [T+K,C] with the rows of the stream's targets, -> the same. With `state` the keys
+  // and values of earlier calls, or the memory, are attended to as well.
   Tensor operator()(Ctx& c, Pass& pass, const Tensor& x, LayerState* state) const;
 };
 

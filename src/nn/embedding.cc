@@ -2,6 +2,7 @@
 
 #include "ops/embedding.h"
 #include "ops/primitives.h"
+#include "tensor/mapped.h"
 
 namespace stemma {
 
@@ -11,13 +12,19 @@ EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& nam
   const double std = spec.init_std > 0 ? spec.init_std : model_std;
   layer.spec = spec;
   const int64_t width = spec.inner > 0 ? spec.inner : spec.width;  // of the tables
-  layer.tokens = &store.declare(name + ".tokens", {spec.vocab, width}, Init::normal(std));
+  const auto table = [&](const std::string& of, int64_t rows, Parameter*& base) {
+    if (spec.base)
+      base = &store.declare(of + ".base", {rows, width}, Init::normal(std), Role::frozen);
+    return &store.declare(of, {rows, width}, spec.base ? Init::constant(0) : Init::normal(std));
+  };
+  layer.tokens = table(name + ".tokens", spec.vocab, layer.base_tokens);
   if (const auto* learned = std::get_if<LearnedPositions>(&spec.position))
-    layer.positions =
-        &store.declare(name + ".positions", {learned->rows, width}, Init::normal(std));
+    layer.positions = table(name + ".positions", learned->rows, layer.base_positions);
   if (spec.types > 0)
     layer.types = &store.declare(name + ".types", {spec.types, width}, Init::normal(std));
   if (spec.norm) layer.norm = NormLayer::declare(store, name + ".norm", *spec.norm, width);
+  if (spec.query)
+    layer.query = &store.declare(name + ".query", {1, 1, spec.width}, Init::normal(std));
   if (spec.inner > 0)
     layer.projection =
         Linear::declare(store, {{name + ".projection", spec.width, true}}, width, std);
@@ -26,7 +33,13 @@ EmbeddingLayer EmbeddingLayer::declare(ParamStore& store, const std::string& nam
 
 Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
   const Stream& stream = pass.stream();
-  Residual sum{embedding(c, tokens->value, Tensor::from(c, stream.ids), spec.padding_id), {}};
+  const auto rows = [&](const Parameter* table, const Parameter* base, const Ints& ids,
+                        int padding) {
+    const Tensor index = Tensor::from(c, ids);
+    const Tensor own = embedding(c, table->value, index, padding);
+    return base ? add(c, embedding(c, base->value, index), own) : own;
+  };
+  Residual sum{rows(tokens, base_tokens, stream.ids, spec.padding_id), {}};
   if (spec.scale != 1) sum.x = mul(c, sum.x, spec.scale);
   if (types) {
     const Tensor ids = stream.types.empty() ? Tensor::zeros(c, {stream.tokens()}, DType::i32)
@@ -38,10 +51,17 @@ Tensor EmbeddingLayer::operator()(Ctx& c, Pass& pass) const {
       check(p < positions->shape[0], "[embedding] position ", p, " is beyond the table of ",
             positions->shape[0],
             " positions: shorten the text or use a model with a longer context");
-    sum.delta = embedding(c, positions->value, Tensor::from(c, stream.positions));
+    sum.delta = rows(positions, base_positions, stream.positions, -1);
   }
-  const Tensor x = norm ? norm->absorb(c, sum) : sum.value(c);
-  return projection ? (*projection)(c, x) : x;
+  Tensor x = norm ? norm->absorb(c, sum) : sum.value(c);
+  if (projection) x = (*projection)(c, x);
+  if (stream.targets.empty()) return x;
+  check(query, "[embedding] the model has no vector for tokens that are predicted unseen");
+  const auto targets = static_cast<int64_t>(stream.targets.size());
+  return concat(c,
+                {x, broadcast_to(c, reshape(c, to_f32(c, query->value), {spec.width}),
+                                 {targets, spec.width})},
+                0);
 }
 
 }  // namespace stemma

@@ -13,13 +13,15 @@ struct EmbeddingLayer {
   EmbedSpec spec;
   Parameter* tokens = nullptr;
   Parameter* positions = nullptr;
+  Parameter *base_tokens = nullptr, *base_positions = nullptr;  // frozen
   Parameter* types = nullptr;
+  Parameter* query = nullptr;  // [1,1,C], as it is published
   std::optional<NormLayer> norm;
   std::optional<Linear> projection;
 
   static EmbeddingLayer declare(ParamStore& store, const std::string& name, const EmbedSpec& spec,
                                 double std);
-  Tensor operator()(Ctx& c, Pass& pass) const;  // [T,C]
+  Tensor operator()(Ctx& c, Pass& pass) const;  // [T,C], followed by the rows of targets [K,C]
 };
 
 }  // namespace stemma

@@ -36,7 +36,7 @@ PoolerLayer PoolerLayer::declare(ParamStore& store, const Pooler& spec, int64_t 
 
 Tensor PoolerLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
   const Scope scope(c, "heads.pooler");
-  return activation(c, dense(c, end_rows(c, batch, hidden, false)), spec.act);
+  return activation(c, dense(c, end_rows(c, batch, hidden, spec.last)), spec.act);
 }
 
 TransformLayer TransformLayer::declare(ParamStore& store, const std::string& name,
@@ -129,6 +129,27 @@ SpanHeadLayer SpanHeadLayer::declare(ParamStore& store, const SpanHead& spec, in
 Tensor SpanHeadLayer::operator()(Ctx& c, const Tensor& hidden) const {
   const Scope scope(c, "heads.span");
   return dense(c, transform ? (*transform)(c, hidden) : hidden);
+}
+
+ReplacedHeadLayer ReplacedHeadLayer::declare(ParamStore& store, const ReplacedHead& spec,
+                                             int64_t width, double std) {
+  const std::string name = "heads.replaced";
+  return {spec, NormLayer::declare(store, name + ".norm", spec.norm, width),
+          Linear::declare(store, {{name + ".dense", width, true}}, width, std),
+          Linear::declare(store, {{name + ".classifier", 1, true}}, width, std)};
+}
+
+Tensor ReplacedHeadLayer::operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const {
+  const Scope scope(c, "heads.replaced");
+  Ints firsts;
+  for (int s = 0; s < batch.main.sequences(); ++s) {
+    const auto i = static_cast<size_t>(s);
+    firsts.insert(firsts.end(), static_cast<size_t>(batch.main.start[i + 1] - batch.main.start[i]),
+                  batch.main.start[i]);
+  }
+  Residual both{hidden, gather(c, hidden, Tensor::from(c, firsts))};
+  const Tensor x = activation(c, dense(c, norm.absorb(c, both)), spec.act);
+  return reshape(c, classifier(c, x), {hidden.extent(0)});
 }
 
 }  // namespace stemma

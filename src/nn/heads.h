@@ -9,7 +9,7 @@
 
 namespace stemma {
 
-// act(W x0 + b) of each sequence's first row: [T,C] -> [S,C].
+// act(W x + b) of each sequence's first or last row: [T,C] -> [S,C].
 struct PoolerLayer {
   Pooler spec;
   Linear dense;
@@ -64,6 +64,17 @@ struct SpanHeadLayer {
   Tensor operator()(Ctx& c, const Tensor& hidden) const;
 };
 
-using HeadLayer = std::variant<PoolerLayer, LmHeadLayer, ClassifierLayer, SpanHeadLayer>;
+// Whether each token was replaced: [T,C] -> logits [T].
+struct ReplacedHeadLayer {
+  ReplacedHead spec;
+  NormLayer norm;
+  Linear dense, classifier;
+  static ReplacedHeadLayer declare(ParamStore& store, const ReplacedHead& spec, int64_t width,
+                                   double std);
+  Tensor operator()(Ctx& c, const Batch& batch, const Tensor& hidden) const;
+};
+
+using HeadLayer =
+    std::variant<PoolerLayer, LmHeadLayer, ClassifierLayer, SpanHeadLayer, ReplacedHeadLayer>;
 
 }  // namespace stemma

@@ -52,6 +52,43 @@ struct RelativeBuckets {
   }
 };
 
+// Scores of Transformer-XL, of content, distance and segment, each with a bias of the query's own:
+// (q + u) k + (q + v) W R(p - j) + (q + s) e(same segment), R(d) being sinusoids of C numbers. The
+// last term is there where the batch names segments. Sources: Dai et al. 2019; Yang et al. 2019.
+struct TransformerXl {
+  int clamp = 0;  // farther distances count as this one; 0: each as it is
+  // The second half of a batch is text that runs backwards: its distances count negative.
+  bool halves_opposed = false;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("clamp", s.clamp);
+    v("halves_opposed", s.halves_opposed);
+  }
+};
+
+// Content and position taken apart: q k + q K(p - j) + k Q(p - j), K and Q being projections of one
+// table of distances that all blocks of the stack share. Source: He et al. 2021.
+struct Disentangled {
+  bool content_to_position = true, position_to_content = true;  // the second term, the third
+  int reach = 512;       // the table has 2 reach rows, for distances from -reach to reach - 1
+  int max_distance = 0;  // beyond reach / 2, distances up to this one share rows, logarithmically;
+                         // 0: each has its own
+  bool shared = false;   // K and Q are the projections of the content
+  bool k_bias = false, q_bias = false;  // of their own projections
+  std::optional<Norm> norm;             // of the table
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("content_to_position", s.content_to_position);
+    v("position_to_content", s.position_to_content);
+    v("reach", s.reach);
+    v("max_distance", s.max_distance);
+    v("shared", s.shared);
+    v("k_bias", s.k_bias);
+    v("q_bias", s.q_bias);
+    v("norm", s.norm);
+  }
+};
+
 // Softmax attention with grouped keys and values: query head h reads key head h / (heads /
 // kv_heads).
 struct Attention {
@@ -63,7 +100,7 @@ struct Attention {
   std::optional<Norm> qk_norm;  // per head, on queries and keys, before the rotation
   bool sinks = false;           // a learned score in each head's sum, without a value
   double softcap = 0;           // scores become softcap tanh(score / softcap); 0: they stay
-  std::variant<NoPosition, Rope, RelativeBuckets> position;
+  std::variant<NoPosition, Rope, RelativeBuckets, TransformerXl, Disentangled> position;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("heads", s.heads);
@@ -321,6 +358,21 @@ using Mixer =
     std::variant<Attention, LatentAttention, Selective, Ssd, Wkv, ChannelMix, S4, Ttt, Lstm>;
 using Ffn = std::variant<Mlp, Glu, Experts, NoFfn>;
 
+// A convolution of a block's input along the tokens, in parallel to the block: y =
+// norm(block(x) + act(W * x + b)). Source: DeBERTa v2.
+struct Convolution {
+  int taps = 3, groups = 1;
+  Activation act = Activation::tanh;
+  Norm norm;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("taps", s.taps);
+    v("groups", s.groups);
+    v("act", s.act);
+    v("norm", s.norm);
+  }
+};
+
 // How a branch joins the residual stream: y = branch(in(x)); x = after_add(x + out(y)).
 // Pre-norm sets `in`, post-norm `after_add`, sandwich `in` and `out`.
 struct Sublayer {
@@ -351,6 +403,9 @@ struct EmbedSpec {
   std::variant<NoPosition, LearnedPositions> position;
   int types = 0;  // rows of the token-type table; 0: none
   std::optional<Norm> norm;
+  // The tables are added to another model's, which take no gradient, and begin at zero.
+  bool base = false;
+  bool query = false;  // a vector to start the rows of tokens that are predicted unseen
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("vocab", s.vocab);
@@ -362,17 +417,21 @@ struct EmbedSpec {
     v("position", s.position);
     v("types", s.types);
     v("norm", s.norm);
+    v("base", s.base);
+    v("query", s.query);
   }
 };
 
-// act(W x0 + b) on the first row of each sequence: what pooled classifiers read.
+// act(W x0 + b) on the first row of each sequence, or the last: what pooled classifiers read.
 struct Pooler {
   Activation act = Activation::tanh;
   bool optional = false;  // dropped where the checkpoint has no weights for it
+  bool last = false;
   template <class Self, class V>
   static void visit_fields(Self& s, V&& v) {
     v("act", s.act);
     v("optional", s.optional);
+    v("last", s.last);
   }
 };
 
@@ -449,6 +508,18 @@ struct SpanHead {
   }
 };
 
-using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead>;
+// One logit a token, whether it was replaced: classifier(act(dense(norm(x0 + x)))), x0 being the
+// sequence's first row. Source: He et al. 2023.
+struct ReplacedHead {
+  Activation act = Activation::gelu;
+  Norm norm;
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("act", s.act);
+    v("norm", s.norm);
+  }
+};
+
+using HeadSpec = std::variant<Pooler, LmHead, Classifier, SpanHead, ReplacedHead>;
 
 }  // namespace stemma

@@ -51,7 +51,13 @@ struct KvState {
 // One tensor a sequence; the layer puts into `out` what the next forward gets in.
 using RecurrentState = Carried;
 
-using LayerState = std::variant<KvState, RecurrentState>;
+// The memory of one execution (Batch::memory): it is read, and nothing is kept.
+struct MemoryState {
+  Tensor hidden;      // [M,C]
+  const Ints* start;  // [S+1]
+};
+
+using LayerState = std::variant<KvState, RecurrentState, MemoryState>;
 
 // attention() over everything that the sequences remember, this batch's k [T,Hk,D] and v [T,Hk,Dv]
 // included, which are added to the pages first (undefined where `state` is shared, or where no

@@ -80,6 +80,8 @@ Generated best_of_beams(Ctx& c, const Model& model, const Ints& prompt,
 
 Generated generate(Ctx& c, const Model& model, const Ints& prompt, const GenerateOptions& options,
                    const Tokenizer* tokenizer, const OnToken& on_token) {
+  if (model.spec().predicts_by_queries())
+    return generate_by_queries(c, model, prompt, options, tokenizer, on_token);
   if (options.num_beams > 1) return best_of_beams(c, model, prompt, options, tokenizer);
   Scheduler scheduler(c, model, tokenizer);
   Generated out;
@@ -101,6 +103,11 @@ std::vector<Generated> generate(Ctx& c, const Model& model, std::span<const Ints
     out[i] = std::move(result);
     if (on_done) on_done(i, out[i]);
   };
+  if (model.spec().predicts_by_queries()) {
+    for (size_t i = 0; i < prompts.size(); ++i)
+      done(i, generate_by_queries(c, model, prompts[i], options, tokenizer, {}));
+    return out;
+  }
   SchedulerOptions scheduling;
   scheduling.state_bytes = state_bytes;
   Scheduler scheduler(c, model, tokenizer, scheduling);

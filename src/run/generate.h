@@ -60,6 +60,11 @@ std::vector<Generated> generate(Ctx& c, const Model& model, std::span<const Ints
                                 const Tokenizer* tokenizer = nullptr, const OnDone& on_done = {},
                                 int64_t state_bytes = StateStore::kUnlimited);
 
+// Of a model that predicts through queries, token by token; see query_decoding.cc.
+Generated generate_by_queries(Ctx& c, const Model& model, const Ints& prompt,
+                              const GenerateOptions& options, const Tokenizer* tokenizer,
+                              const OnToken& on_token);
+
 // The best of num_beams hypotheses.
 Ints beam_search(Ctx& c, const Model& model, const Ints& prompt, const GenerateOptions& options);
 

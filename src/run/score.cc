@@ -34,6 +34,40 @@ Ints cut(const Ints& ids, size_t begin, size_t end) {
   return {ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(end)};
 }
 
+// Every token but the first of each sequence is asked for, in the order of the text.
+void ask_from_left_to_right(Stream& stream) {
+  std::vector<Bits> seen;
+  stream.target_start = {0};
+  for (size_t s = 0; s + 1 < stream.start.size(); ++s) {
+    const int32_t n = stream.start[s + 1] - stream.start[s];
+    Bits& bits = seen.emplace_back(n, n);
+    for (int32_t i = 0; i < n; ++i)
+      for (int32_t j = 0; j < i; ++j) bits.show(i, j);
+    for (int32_t i = 1; i < n; ++i) stream.targets.push_back(i);
+    stream.target_start.push_back(static_cast<int32_t>(stream.targets.size()));
+  }
+  stream.seen = Bitmap(std::move(seen));
+}
+
+// The masked tokens of each sequence are asked for, and nobody sees them.
+void ask_for_masked(Stream& stream, int32_t mask_id) {
+  std::vector<Bits> seen;
+  stream.target_start = {0};
+  for (size_t s = 0; s + 1 < stream.start.size(); ++s) {
+    const int32_t n = stream.start[s + 1] - stream.start[s];
+    const auto masked = [&](int32_t j) {
+      return stream.ids[static_cast<size_t>(stream.start[s] + j)] == mask_id;
+    };
+    Bits& bits = seen.emplace_back(n, n);
+    for (int32_t j = 0; j < n; ++j) {
+      if (masked(j)) stream.targets.push_back(j);
+      for (int32_t i = 0; i < n && !masked(j); ++i) bits.show(i, j);
+    }
+    stream.target_start.push_back(static_cast<int32_t>(stream.targets.size()));
+  }
+  stream.seen = Bitmap(std::move(seen));
+}
+
 std::vector<Candidate> best(std::span<const float> logits, size_t count) {
   const double largest = *std::max_element(logits.begin(), logits.end());
   double total = 0;
@@ -58,7 +92,8 @@ std::vector<Candidate> best(std::span<const float> logits, size_t count) {
 std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> given,
                          std::span<const Ints> sources) {
   const auto* head = model.head<LmHeadLayer>();
-  check(head && head->spec.predicts == Predicts::next,
+  const bool by_queries = model.spec().predicts_by_queries();
+  check(head && (head->spec.predicts == Predicts::next || by_queries),
         "[score] the model does not predict the next token");
   const bool reads = model.spec().reads_source();
   check(sources.size() == (reads ? given.size() : 0), "[score] ", sources.size(), " sources for ",
@@ -87,7 +122,8 @@ std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> given
     Ints labels;
     for (size_t i : shard) {
       const Stretch& w = all[i];
-      batch.main.append(cut(texts[w.text], w.begin, w.end - 1));
+      // A query asks from the place of the token itself, a row from the one before.
+      batch.main.append(cut(texts[w.text], w.begin, by_queries ? w.end : w.end - 1));
       if (reads && !batch.source) batch.source.emplace();
       if (reads) batch.source->append(sources[w.text]);
       // Tokens that an earlier window has scored cost no logits.
@@ -95,12 +131,14 @@ std::vector<Score> score(Ctx& c, const Model& model, std::span<const Ints> given
       const Ints counted = cut(texts[w.text], w.first, w.end);
       labels.insert(labels.end(), counted.begin(), counted.end());
     }
+    if (by_queries) ask_from_left_to_right(batch.main);
     const Tensor hidden = model.forward(own, batch);
     const std::vector<float> nll =
         head->loss(own, hidden, Tensor::from(own, labels)).to_vector<float>();
+    const Ints& rows = by_queries ? batch.main.target_start : batch.main.start;
     for (size_t s = 0; s < shard.size(); ++s) {
       const Stretch& w = all[shard[s]];
-      const auto row = static_cast<size_t>(batch.main.start[s]);
+      const auto row = static_cast<size_t>(rows[s]);
       for (size_t token = w.first; token < w.end; ++token)
         out[w.text].logprobs[token - 1] = -nll[row + token - 1 - w.begin];
     }
@@ -137,8 +175,11 @@ std::vector<Candidates> fill(Ctx& c, const Model& model, std::span<const Encodin
       batch.main.append(texts[i].ids, texts[i].type_ids);
     }
     if (rows.empty()) return;
+    const bool by_queries = model.spec().predicts_by_queries();
+    if (by_queries) ask_for_masked(batch.main, mask_id);
     const Tensor hidden = model.forward(own, batch);
-    const Tensor logits = head->logits(own, gather(own, hidden, Tensor::from(own, rows)));
+    const Tensor logits =
+        head->logits(own, by_queries ? hidden : gather(own, hidden, Tensor::from(own, rows)));
     const auto vocab = static_cast<size_t>(logits.extent(1));
     for (size_t r = 0; r < rows.size(); ++r)
       out[owners[r]].push_back(

@@ -89,7 +89,7 @@ int64_t activation_bytes(Ctx& c, const ModelSpec& spec, const Recipe& recipe) {
   const int64_t part = (recipe.batch + recipe.accumulation - 1) / recipe.accumulation;
   const int64_t length = recipe.target(), tokens = part * length;
   const double source = static_cast<double>(recipe.length) / static_cast<double>(length);
-  const auto share = recipe.objective == DataObjective::masked ? recipe.mask_rate : 1.0;
+  const double share = recipe.labelled();
   const auto counted = [&](int64_t n) {
     return std::max<int64_t>(1, static_cast<int64_t>(share * static_cast<double>(n)));
   };

@@ -108,6 +108,12 @@ class ClassLoss {
         mul(c_, add(c_, edge(both, 0, "start_positions"), edge(both, 1, "end_positions")), 0.5));
   }
 
+  void add_head(const ReplacedHeadLayer& replaced) {
+    const Tensor logits = replaced(c_, batch_, hidden_);
+    include(
+        mean(c_, binary_cross_entropy_with_logits(c_, logits, numbers(logits, label("labels")))));
+  }
+
   // Mean over the sequences of the cross-entropy among their own tokens.
   Tensor edge(const Tensor& both, int column, std::string_view name) {
     const Ints positions = ints_of(label(name));

@@ -38,10 +38,16 @@ void Optimizer::step(Ctx& c, double lr, double grad_norm) {
                v + begin);
     begin = end;
   };
+  const auto any = [](const float* x, int64_t n) {
+    return std::any_of(x, x + n, [](float value) { return value != 0; });
+  };
   for (const Parameter& parameter : params_.all()) {
     if (parameter.role != Role::trained) continue;
-    if (decays != (parameter.shape.rank() >= 2)) update_them();
-    decays = parameter.shape.rank() >= 2;
+    const int64_t n = parameter.shape.elements();
+    // What no gradient has reached yet stays as it is.
+    const bool matrix = parameter.shape.rank() >= 2 && (any(g + end, n) || any(m + end, n));
+    if (decays != matrix) update_them();
+    decays = matrix;
     end += parameter.shape.elements();
   }
   update_them();

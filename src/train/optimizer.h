@@ -1,8 +1,8 @@
 // Optimizer: AdamW over a model's flat parameters: decoupled decay where a parameter has two or
-// more dimensions, bias correction, eps outside the root, in the order of operations of
-// torch.optim.AdamW (Loshchilov and Hutter 2019). Clipping is by the norm over all gradients, as
-// torch.nn.utils.clip_grad_norm_: factor min(1, limit / (norm + 1e-6)).
-// The moments are flat f32 buffers in the order of the parameters.
+// more dimensions and some gradient has reached it, bias correction, eps outside the root, in the
+// order of operations of torch.optim.AdamW (Loshchilov and Hutter 2019). Clipping is by the norm
+// over all gradients, as torch.nn.utils.clip_grad_norm_: factor min(1, limit / (norm + 1e-6)). The
+// moments are flat f32 buffers in the order of the parameters.
 #pragma once
 
 #include <array>

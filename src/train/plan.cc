@@ -36,6 +36,15 @@ double training_flops(const Model& model, const TokenBatch& batch) {
          forward_flops(model, batch.start, static_cast<double>(batch.counted), batch.source_start);
 }
 
+Plan& Plan::operator+=(const Plan& other) {
+  parameters += other.parameters, learnt += other.learnt;
+  weights += other.weights, gradients += other.gradients, moments += other.moments;
+  packed += other.packed, checkpoint += other.checkpoint;
+  activations = std::max(activations, other.activations);
+  flops_per_step += other.flops_per_step, seconds_per_step += other.seconds_per_step;
+  return *this;
+}
+
 Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_done) {
   const ModelSpec& spec = model.spec();
   Plan plan;
@@ -56,13 +65,12 @@ Plan make_plan(Ctx& c, const Model& model, const Recipe& recipe, int64_t steps_d
   for (const BlockSpec& block : spec.stack().blocks)
     inner = std::max(inner, inner_width(block.ffn));
 
-  const bool masked = recipe.objective == DataObjective::masked;
   const int32_t sequence[] = {0, static_cast<int32_t>(recipe.target())},
                 source[] = {0, static_cast<int32_t>(recipe.length)};
   const auto length = static_cast<double>(recipe.target());
   plan.flops_per_step =
       3 * static_cast<double>(recipe.batch) *
-      forward_flops(model, sequence, masked ? length * recipe.mask_rate : length,
+      forward_flops(model, sequence, length * recipe.labelled(),
                     sources ? std::span<const int32_t>(source) : std::span<const int32_t>());
   constexpr double kProbe = 0.03;  // seconds
   plan.peak_flops = fma_peak(*c.team, kProbe);

@@ -25,6 +25,9 @@ struct Plan {
   double flops_per_step = 0;
   double peak_flops = 0;        // of the machine, a second
   double seconds_per_step = 0;  // evaluation and saving not included
+
+  // With another model that is trained in the same run, one after the other in each step.
+  Plan& operator+=(const Plan& other);
 };
 
 // Probes the machine for a fraction of a second.

@@ -429,6 +429,8 @@ void check_recipe(const Recipe& r, std::string_view where) {
        "beside them");
   need(r.accumulation <= r.batch, "accumulation cuts a batch of ", r.batch,
        " sequences into parts; ", r.accumulation, " parts are too many");
+  need(r.generator.layers >= 0 && r.generator.lambda > 0,
+       "generator.layers must not be negative, generator.lambda must be more than 0");
   need(r.validation >= 0 && r.validation < 1, "validation is a share of the data, from 0 to 1");
   need(r.optimizer.lr >= 0 && r.optimizer.weight_decay >= 0 && r.optimizer.max_grad_norm >= 0 &&
            r.optimizer.expert_balance >= 0,
@@ -450,6 +452,12 @@ void check_recipe(const Recipe& r, std::string_view where) {
 int64_t Recipe::target() const {
   if (objective == DataObjective::span_corruption) return lengths_for(length, spans()).target;
   return objective == DataObjective::seq2seq && target_length > 0 ? target_length : length;
+}
+
+double Recipe::labelled() const {
+  const bool some = objective == DataObjective::masked || objective == DataObjective::permutation ||
+                    objective == DataObjective::replaced;
+  return some ? mask_rate : 1;
 }
 
 Schedule Recipe::complete_schedule() const {

@@ -23,12 +23,14 @@
 
 namespace stemma {
 
-constexpr std::array<std::pair<std::string_view, DataObjective>, 5> kObjectiveNames = {
+constexpr std::array<std::pair<std::string_view, DataObjective>, 7> kObjectiveNames = {
     {{"causal", DataObjective::causal},
      {"prefix", DataObjective::prefix},
      {"masked", DataObjective::masked},
      {"span_corruption", DataObjective::span_corruption},
-     {"seq2seq", DataObjective::seq2seq}}};
+     {"seq2seq", DataObjective::seq2seq},
+     {"permutation", DataObjective::permutation},
+     {"replaced", DataObjective::replaced}}};
 constexpr std::array<std::pair<std::string_view, Sentences>, 3> kSentencesNames = {
     {{"one", Sentences::one}, {"next", Sentences::next}, {"order", Sentences::order}}};
 constexpr std::array<std::pair<std::string_view, Packing>, 2> kPackingNames = {
@@ -74,6 +76,17 @@ struct ModelSource {
   ModelSizes sizes;
 };
 
+// Replaced-token detection: the model that proposes, of the trained one's width.
+struct GeneratorSpec {
+  int layers = 0;      // 0: half of the discriminator's
+  double lambda = 10;  // the weight of the discriminator's loss
+  template <class Self, class V>
+  static void visit_fields(Self& s, V&& v) {
+    v("layers", s.layers);
+    v("lambda", s.lambda);
+  }
+};
+
 struct ScheduleSpec {
   ScheduleKind kind = ScheduleKind::cosine;
   int64_t warmup = -1, total = -1, decay_start = -1;  // -1: see complete()
@@ -103,7 +116,7 @@ struct Recipe {
   double validation = 0.05;            // share of the data that is kept for evaluation
   int64_t eval_every = 100;            // steps; 0: only at the end
   int64_t eval_sequences = 0;          // 0: the whole validation part
-  double mask_rate = MaskSpec().rate;  // masked and span corruption only
+  double mask_rate = MaskSpec().rate;  // of tokens, where the objective chooses some
   bool mask_words = false;             // masked only: whole words
   int64_t mask_copies = 0;             // masked only: epochs after which masks come again; 0: never
   Sentences sentences = Sentences::one;  // masked only: what is asked of a sequence as a whole
@@ -111,8 +124,9 @@ struct Recipe {
   std::string out;
   int64_t save_every = 500;  // steps; 0: only at the end
   int64_t log_every = 10;
-  int threads = 0;   // 0: one a core
-  LoraSpec adapter;  // rank 0: the weights themselves are trained
+  int threads = 0;          // 0: one a core
+  LoraSpec adapter;         // rank 0: the weights themselves are trained
+  GeneratorSpec generator;  // replaced only
   OptimizerSpec optimizer;
   ScheduleSpec schedule;
   template <class Self, class V>
@@ -143,6 +157,7 @@ struct Recipe {
     v("log_every", s.log_every);
     v("threads", s.threads);
     v("adapter", s.adapter);
+    v("generator", s.generator);
     v("optimizer", s.optimizer);
     v("schedule", s.schedule);
   }
@@ -150,6 +165,8 @@ struct Recipe {
   // What a corrupted span is, and how many tokens a decoder reads of a full sequence.
   SpanSpec spans() const { return {mask_rate, span_length}; }
   int64_t target() const;
+  // The share of tokens that have a label.
+  double labelled() const;
   // The schedule with what was left open filled in: warmup is a tenth of the steps, at most 100;
   // total the steps; decay_start four fifths of total.
   Schedule complete_schedule() const;

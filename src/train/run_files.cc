@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "model/adapter_files.h"
+#include "train/replaced.h"
 
 namespace stemma {
 namespace {
@@ -15,7 +16,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "checkpoint-";
 constexpr const char* kTrainerState = "trainer_state.json";
 constexpr const char* kDataState = "data_state.json";
-constexpr const char* kMoments = "optimizer.safetensors";
+constexpr const char *kGenerator = "generator", *kDiscriminator = "discriminator",
+                     *kEmbedding = "embedding.safetensors";
 
 // N of "checkpoint-N", -1 for any other name.
 int64_t step_of(const fs::path& path) {
@@ -38,13 +40,13 @@ std::string stored_name(const Checkpoint& checkpoint, const Parameter& p) {
   return checkpoint.model->adapters().empty() ? checkpoint.published(p) : peft_name(checkpoint, p);
 }
 
-void write_moments(const fs::path& path, const RunView& run) {
+void write_moments(const fs::path& path, const Checkpoint& checkpoint, const Optimizer& optimizer) {
   std::vector<TensorEntry> entries;
-  for (const Parameter& p : run.optimizer.params().all()) {
+  for (const Parameter& p : optimizer.params().all()) {
     if (p.role != Role::trained) continue;
-    const std::string name = stored_name(run.checkpoint, p);
-    for (const auto& [kind, moment] : {std::pair("exp_avg.", &run.optimizer.exp_avg()),
-                                       std::pair("exp_avg_sq.", &run.optimizer.exp_avg_sq())}) {
+    const std::string name = stored_name(checkpoint, p);
+    for (const auto& [kind, moment] : {std::pair("exp_avg.", &optimizer.exp_avg()),
+                                       std::pair("exp_avg_sq.", &optimizer.exp_avg_sq())}) {
       const auto* data = reinterpret_cast<const uint8_t*>(moment->data<float>() + p.offset);
       entries.push_back(
           tensor_entry(kind + name, DType::f32, extents(p.shape),
@@ -122,14 +124,62 @@ std::optional<fs::path> newest_checkpoint(const fs::path& out) {
   return newest;
 }
 
-void write_checkpoint(const fs::path& path, const RunState& state, const RunView& run) {
+// The tables of the discriminator that lie on top of others.
+std::vector<Parameter*> added_tables(const Checkpoint& discriminator) {
+  std::vector<Parameter*> tables;
+  ParamStore& params = discriminator.model->params();
+  for (Parameter& p : params.all())
+    if (params.find(p.name + ".base")) tables.push_back(&p);
+  return tables;
+}
+
+void write_replaced(Ctx& c, const fs::path& directory, const RunView& run) {
+  const auto write = [&](const char* name, const Checkpoint& checkpoint) {
+    fs::create_directory(directory / name);
+    save_checkpoint(directory / name, checkpoint);
+    run.tokenizer.save(directory / name);
+  };
+  write(kGenerator, *run.generator);
+  write(kDiscriminator, merged(c, run.checkpoint));
+  std::vector<TensorEntry> tables;
+  for (const Parameter* p : added_tables(run.checkpoint)) {
+    const auto* data = reinterpret_cast<const uint8_t*>(p->value.data<float>());
+    tables.push_back(
+        tensor_entry(p->name, DType::f32, extents(p->shape),
+                     {data, static_cast<size_t>(p->shape.elements()) * sizeof(float)}));
+  }
+  write_safetensors(directory / kEmbedding, tables);
+  write_moments(directory / kGeneratorMoments, *run.generator, *run.generator_optimizer);
+}
+
+std::pair<Checkpoint, Checkpoint> load_replaced(Ctx& c, const fs::path& path) {
+  Checkpoint generator = load_checkpoint(c, path / kGenerator, {.format = Format::f32});
+  const Checkpoint whole = load_checkpoint(c, path / kDiscriminator, {.format = Format::f32});
+  Checkpoint discriminator = make_discriminator(whole.config);
+  discriminator.prefixed = whole.prefixed;
+  for (Parameter& p : discriminator.model->params().all())
+    if (const Parameter* saved = whole.model->params().find(p.name)) p.value = saved->value;
+  const TensorFiles tables = TensorFiles::open(path / kEmbedding);
+  for (Parameter* p : added_tables(discriminator)) {
+    const StoredTensor& stored = tables.at(p->name);
+    check(stored.dtype == DType::f32 && stored.shape == extents(p->shape), "[resume] ", p->name,
+          " in ", (path / kEmbedding).string(), " does not have its type and shape");
+    p->value = Tensor::empty(c, p->shape);
+    std::memcpy(p->value.data<float>(), stored.bytes.data(), stored.bytes.size());
+  }
+  return {std::move(generator), std::move(discriminator)};
+}
+
+void write_checkpoint(Ctx& c, const fs::path& path, const RunState& state, const RunView& run) {
   write_directory(path, [&](const fs::path& directory) {
-    if (const Adapters& adapters = run.checkpoint.model->adapters(); adapters.empty())
+    if (run.generator)
+      write_replaced(c, directory, run);
+    else if (const Adapters& adapters = run.checkpoint.model->adapters(); adapters.empty())
       save_checkpoint(directory, run.checkpoint);
     else
       save_adapter(directory, run.checkpoint, *adapters.front());
     run.tokenizer.save(directory);
-    write_moments(directory / kMoments, run);
+    write_moments(directory / kMoments, run.checkpoint, run.optimizer);
     write_file(
         directory / kDataState,
         Json::object({{"position", state.position}, {"fingerprint", state.fingerprint}}).dump(2) +
@@ -156,8 +206,9 @@ RunState read_run_state(const fs::path& checkpoint) {
   return state;
 }
 
-void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimizer& optimizer) {
-  const TensorFiles files = TensorFiles::open(path / kMoments);
+void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimizer& optimizer,
+                     const char* file) {
+  const TensorFiles files = TensorFiles::open(path / file);
   for (const Parameter& p : optimizer.params().all()) {
     if (p.role != Role::trained) continue;
     const std::string name = stored_name(checkpoint, p);
@@ -165,7 +216,7 @@ void restore_moments(const fs::path& path, const Checkpoint& checkpoint, Optimiz
                                        std::pair("exp_avg_sq.", &optimizer.exp_avg_sq())}) {
       const StoredTensor& stored = files.at(kind + name);
       check(stored.dtype == DType::f32 && stored.shape == extents(p.shape), "[resume] ",
-            stored.name, " in ", (path / kMoments).string(),
+            stored.name, " in ", (path / file).string(),
             " does not have the type and shape of its parameter, F32 ", p.shape.to_string());
       std::memcpy(moment->data<float>() + p.offset, stored.bytes.data(), stored.bytes.size());
     }

@@ -5,6 +5,9 @@
 //                  recipe.toml: all that is needed to go on to the last bit.
 // A run that trains an adapter leaves adapter_config.json and adapter_model.safetensors, as pip's
 // peft writes them, in place of config.json and model.safetensors.
+// Replaced-token detection leaves two model directories, generator/ and discriminator/ (its
+// embedding merged), generator_optimizer.safetensors, and in embedding.safetensors the tables that
+// the discriminator adds to the generator's.
 // A checkpoint is filled under another name and then renamed, so one that can be seen is whole.
 // Errors: Code::kNotFound, Code::kFailed (full disk, files that do not fit the model), naming them.
 #pragma once
@@ -40,12 +43,20 @@ struct RunView {
   const Tokenizer& tokenizer;
   const Optimizer& optimizer;
   std::span<const Metric> metrics;
+  // Replaced-token detection; else null. `checkpoint` and `optimizer` are the discriminator's.
+  const Checkpoint* generator = nullptr;
+  const Optimizer* generator_optimizer = nullptr;
 };
-void write_checkpoint(const std::filesystem::path& path, const RunState& state, const RunView& run);
+void write_checkpoint(Ctx& c, const std::filesystem::path& path, const RunState& state,
+                      const RunView& run);
+// Generator and discriminator of such a run.
+std::pair<Checkpoint, Checkpoint> load_replaced(Ctx& c, const std::filesystem::path& path);
 
 RunState read_run_state(const std::filesystem::path& checkpoint);
-// Fills the moments of an optimiser over what the run changes.
+// Fills the moments of an optimiser over what the run changes; `file` is one of the below.
+constexpr const char *kMoments = "optimizer.safetensors",
+                     *kGeneratorMoments = "generator_optimizer.safetensors";
 void restore_moments(const std::filesystem::path& path, const Checkpoint& checkpoint,
-                     Optimizer& optimizer);
+                     Optimizer& optimizer, const char* file = kMoments);
 
 }  // namespace stemma

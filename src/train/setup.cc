@@ -5,6 +5,8 @@
 
 #include "model/adapter_files.h"
 #include "text/trainer.h"
+#include "train/replaced.h"
+#include "train/run_files.h"
 
 namespace stemma {
 namespace {
@@ -16,7 +18,13 @@ template <class... Args>
   fail(Code::kUsage, args...);
 }
 
-bool is_masked(const Recipe& recipe) { return recipe.objective == DataObjective::masked; }
+bool is_masked(const Recipe& recipe) {
+  return recipe.objective == DataObjective::masked || recipe.objective == DataObjective::replaced;
+}
+// Whether sequences are marked by CLS and SEP.
+bool is_bracketed(const Recipe& recipe) {
+  return is_masked(recipe) || recipe.objective == DataObjective::permutation;
+}
 
 // "bpe:SIZE" with its size; 0 for anything else.
 int bpe_size(const std::string& tokenizer) {
@@ -45,7 +53,7 @@ Tokenizer trained_tokenizer(const Recipe& recipe, int size) {
   TokenizerTraining training;
   training.special_tokens = {"<|endoftext|>"};
   training.vocab_size = size;
-  if (is_masked(recipe))
+  if (is_bracketed(recipe))
     for (const char* token : {"[PAD]", "[CLS]", "[SEP]", "[MASK]"})
       training.special_tokens.push_back(token);
   if (recipe.objective == DataObjective::span_corruption) {
@@ -93,6 +101,10 @@ bool answers(const ModelSpec& spec, Sentences sentences) {
 // Whether a model learns the objective and nothing else: one language-model head, over attention
 // that sees what the objective lets it see, with an encoder before it where there are sources.
 bool learns(const ModelSpec& spec, DataObjective objective, Sentences sentences) {
+  if (objective == DataObjective::replaced)
+    return spec.head<ReplacedHead>() && spec.heads.size() == 1;
+  if (objective == DataObjective::permutation)
+    return spec.predicts_by_queries() && spec.heads.size() == 1;
   const bool causal = objective != DataObjective::masked;
   const auto* head = spec.head<LmHead>();
   if (!head || !answers(spec, sentences)) return false;
@@ -173,6 +185,8 @@ DataSpec data_spec(const Recipe& recipe, const ModelSpec& model) {
   spec.mask.whole_words = recipe.mask_words;
   spec.mask.copies = recipe.mask_copies;
   spec.sentences = recipe.sentences;
+  if (recipe.objective == DataObjective::replaced) spec.mask.p_mask = 1, spec.mask.p_random = 0;
+  spec.permutation.rate = recipe.mask_rate;
   spec.spans = recipe.spans();
   spec.target_length = recipe.target_length;
   spec.start = model.decoder_start;
@@ -217,10 +231,12 @@ bool from_scratch(const Recipe& recipe) {
 
 Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
   const ModelSizes& sizes = recipe.model.sizes;
-  const std::string family = !sizes.family.empty()          ? sizes.family
-                             : is_masked(recipe)            ? "bert"
-                             : has_source(recipe.objective) ? "t5"
-                                                            : "llama";
+  const std::string family = !sizes.family.empty()                            ? sizes.family
+                             : recipe.objective == DataObjective::replaced    ? "deberta-v2"
+                             : recipe.objective == DataObjective::permutation ? "xlnet"
+                             : is_masked(recipe)                              ? "bert"
+                             : has_source(recipe.objective)                   ? "t5"
+                                                                              : "llama";
   const auto token = [](std::optional<int32_t> id) { return id ? Json(*id) : Json(); };
   const auto own = [&](std::string_view usual) { return own_key(family, usual); };
   Json config = Json::object({
@@ -244,6 +260,8 @@ Json config_for(const Recipe& recipe, const Tokenizer& tokenizer) {
     config.set(own("head_dim"), std::max(1, sizes.width / sizes.heads));
     config.set("num_decoder_layers", sizes.layers);
   }
+  const Json usual_keys = customs_of(family, recipe.length);
+  for (const auto& [key, value] : usual_keys.members()) config.set(key, value);
   for (const auto& [key, value] : sizes.config.members()) config.set(key, value);
   config.set("architectures", Json::array({Json(class_for(config, recipe))}));
   // A gated feed-forward has three matrices where the plain one has two: 8/3 of the width makes
@@ -261,15 +279,57 @@ ParamStore& learnt(Model& model) {
   return model.adapters().empty() ? model.params() : model.adapters().front()->params();
 }
 
+// The generator that goes with a discriminator's configuration.
+Json generator_config(Json config, const Recipe& recipe) {
+  Recipe masked = recipe;
+  masked.objective = DataObjective::masked;
+  config.set("architectures", Json::array({Json(class_for(config, masked))}));
+  const std::string family = config.at("model_type").as_string();
+  const std::string layers = own("num_hidden_layers");
+  const auto all = static_cast<int64_t>(resolve(config).spec.stack().executions());
+  config.set(layers, recipe.generator.layers > 0 ? int64_t{recipe.generator.layers}
+                                                 : std::max<int64_t>(1, all / 2));
+  return config;
+}
+
+// Both models of replaced-token detection: new, or as a run has left them.
+std::pair<Checkpoint, Checkpoint> replaced_models(Ctx& c, const Recipe& recipe,
+                                                  const Tokenizer& tokenizer,
+                                                  const std::optional<fs::path>& resume) {
+  if (resume) return load_replaced(c, *resume);
+  if (!from_scratch(recipe) || recipe.adapter.rank > 0)
+    usage("[recipe] replaced-token detection starts from random weights, without an adapter");
+  Json config = recipe.model.path.empty() ? config_for(recipe, tokenizer)
+                                          : Json::parse_file(recipe.model.path);
+  config.set("architectures", Json::array({Json(class_for(config, recipe))}));
+  Checkpoint generator = empty_checkpoint(generator_config(config, recipe));
+  return {std::move(generator), make_discriminator(std::move(config))};
+}
+
 Setup set_up(Ctx& c, const Recipe& recipe, const std::optional<fs::path>& resume) {
   Tokenizer tokenizer = resume ? Tokenizer::load(*resume) : tokenizer_for(recipe);
+  if (recipe.objective == DataObjective::replaced) {
+    auto [generator, discriminator] = replaced_models(c, recipe, tokenizer, resume);
+    Dataset data =
+        Dataset::open(data_spec(recipe, discriminator.model->spec()), tokenizer, *c.team);
+    Setup setup{std::move(tokenizer),
+                std::move(discriminator),
+                std::move(generator),
+                std::move(data),
+                true,
+                {}};
+    setup.checkpoint.model->set_format(recipe.dtype);
+    setup.generator->model->set_format(recipe.dtype);
+    check_fit(setup, recipe);
+    return setup;
+  }
   const bool adapts = recipe.adapter.rank > 0;
   Checkpoint checkpoint = resume && !adapts ? load_checkpoint(c, *resume, {.format = Format::f32})
                                             : checkpoint_for(c, recipe, tokenizer);
   if (adapts) add_adapter(c, recipe, checkpoint, resume);
   Dataset data = Dataset::open(data_spec(recipe, checkpoint.model->spec()), tokenizer, *c.team);
-  Setup setup{
-      std::move(tokenizer), std::move(checkpoint), std::move(data), from_scratch(recipe), {}};
+  Setup setup{std::move(tokenizer), std::move(checkpoint), std::nullopt,
+              std::move(data),      from_scratch(recipe),  {}};
   setup.checkpoint.model->set_format(recipe.dtype);
   check_fit(setup, recipe);
   return setup;

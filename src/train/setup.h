@@ -18,6 +18,7 @@ namespace stemma {
 struct Setup {
   Tokenizer tokenizer;
   Checkpoint checkpoint;
+  std::optional<Checkpoint> generator;  // replaced-token detection: `checkpoint` discriminates
   Dataset data;
   bool scratch = false;            // the weights start at random
   std::vector<std::string> notes;  // what a person should know before it starts

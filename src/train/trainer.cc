@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "train/curve.h"
+#include "train/replaced.h"
 
 namespace stemma {
 namespace {
@@ -16,6 +17,26 @@ namespace fs = std::filesystem;
 
 // A checkpoint holds text beside its tensors.
 constexpr double kTextBytes = 1 << 20;
+
+// Who sees whom, from the order of prediction.
+void set_order(Stream& stream, TokenBatch&& batch) {
+  stream.targets = std::move(batch.targets);
+  stream.target_start = std::move(batch.target_start);
+  std::vector<Bits> seen;
+  for (size_t s = 0; s + 1 < stream.start.size(); ++s) {
+    const int64_t n = stream.start[s + 1] - stream.start[s];
+    const auto order = std::span(batch.order)
+                           .subspan(static_cast<size_t>(stream.start[s]), static_cast<size_t>(n));
+    std::vector<uint8_t> is_target(static_cast<size_t>(n));
+    for (int32_t i = stream.target_start[s]; i < stream.target_start[s + 1]; ++i)
+      is_target[static_cast<size_t>(stream.targets[static_cast<size_t>(i)])] = 1;
+    Bits& bits = seen.emplace_back(n, n);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j)
+        if (sees(order, is_target, i, j)) bits.show(i, j);
+  }
+  stream.seen = Bitmap(std::move(seen));
+}
 
 TrainPart part_of(TokenBatch&& batch) {
   TrainPart part;
@@ -26,6 +47,7 @@ TrainPart part_of(TokenBatch&& batch) {
   part.batch.main.prefix = std::move(batch.prefix);
   part.labels = std::move(batch.labels);
   part.sentence_labels = std::move(batch.sentence_labels);
+  if (!batch.order.empty()) set_order(part.batch.main, std::move(batch));
   if (!batch.source_start.empty()) {
     Stream& source = part.batch.source.emplace();
     for (size_t s = 0; s + 1 < batch.source_start.size(); ++s)
@@ -99,11 +121,20 @@ Trainer::Trainer(Ctx& c, Recipe recipe, bool resume)
   }
   state_.fingerprint = setup_.data.fingerprint();
   c_.rematerialise = recipe_.rematerialise == Rematerialise::block;
-  plan_ = make_plan(c_, *setup_.checkpoint.model, recipe_, state_.step);
+  if (setup_.generator) {
+    // The discriminator is planned as a masked language model of its size.
+    ModelSpec spec = setup_.checkpoint.model->spec();
+    spec.heads = setup_.generator->model->spec().heads;
+    spec.embed.base = false;
+    plan_ = make_plan(c_, Model(std::move(spec)), recipe_, state_.step);
+    plan_ += make_plan(c_, *setup_.generator->model, recipe_, state_.step);
+  } else {
+    plan_ = make_plan(c_, *setup_.checkpoint.model, recipe_, state_.step);
+  }
   check_out(recipe_, plan_);
 }
 
-StepResult Trainer::advance(Optimizer& optimizer, double lr, Clock& clock) {
+StepResult Trainer::advance(Optimizer& optimizer, Optimizer* generator, double lr, Clock& clock) {
   const auto begin = std::chrono::steady_clock::now();
   std::vector<TrainPart> parts;
   double flops = 0;
@@ -118,7 +149,18 @@ StepResult Trainer::advance(Optimizer& optimizer, double lr, Clock& clock) {
     tokens += static_cast<int64_t>(batch.ids.size() + batch.source_ids.size());
     parts.push_back(part_of(std::move(batch)));
   }
-  const StepResult result = train_step(c_, *setup_.checkpoint.model, parts, optimizer, lr);
+  StepResult result;
+  if (generator) {
+    const ReplacedStep both{*setup_.generator->model, *setup_.checkpoint.model, *generator,
+                            optimizer, recipe_.generator.lambda};
+    const RngKey key = RngKey(recipe_.seed).of("replace").at(static_cast<uint64_t>(state_.step));
+    const ReplacedResult done = replaced_step(c_, both, parts, lr, key);
+    result = {done.generator.loss + both.weight * done.discriminator.loss,
+              std::hypot(done.generator.grad_norm, done.discriminator.grad_norm),
+              done.generator.counted};
+  } else {
+    result = train_step(c_, *setup_.checkpoint.model, parts, optimizer, lr);
+  }
   state_.step += 1;
   state_.position += recipe_.batch;
   state_.tokens += tokens;
@@ -133,17 +175,31 @@ StepResult Trainer::advance(Optimizer& optimizer, double lr, Clock& clock) {
 double Trainer::validation_loss() {
   const int64_t all = setup_.data.validation_sequences();
   const int64_t count = recipe_.eval_sequences > 0 ? std::min(recipe_.eval_sequences, all) : all;
-  double sum = 0;
-  int64_t counted = 0;
+  double sum = 0, detection = 0;
+  int64_t counted = 0, detected = 0;
   for (int64_t first = 0; first < count; first += recipe_.batch) {
     const int64_t rows = std::min(recipe_.batch, count - first);
+    if (setup_.generator) {
+      const RngKey key = RngKey(recipe_.seed).of("replace.validation");
+      const ReplacedLoss both = evaluate_replaced(
+          c_, *setup_.generator->model, *setup_.checkpoint.model,
+          part_of(setup_.data.validation_batch(first, rows)), key.at(static_cast<uint64_t>(first)));
+      if (both.generator.count > 0) sum += both.generator.sum.item();
+      counted += both.generator.count;
+      detection += both.discriminator.sum.item();
+      detected += both.discriminator.count;
+      continue;
+    }
     const LossSum loss =
         evaluate(c_, *setup_.checkpoint.model, part_of(setup_.data.validation_batch(first, rows)));
     if (loss.count > 0) sum += loss.sum.item();
     counted += loss.count;
   }
   check(counted > 0, "[train] no token of the validation part has a label");
-  return sum / static_cast<double>(counted);
+  const double mean = sum / static_cast<double>(counted);
+  return setup_.generator
+             ? mean + recipe_.generator.lambda * detection / static_cast<double>(detected)
+             : mean;
 }
 
 Metric Trainer::metric(std::string_view split, double loss) const {
@@ -157,15 +213,18 @@ Metric Trainer::metric(std::string_view split, double loss) const {
   return m;
 }
 
-void Trainer::save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log) {
+void Trainer::save(TrainObserver& observer, const Optimizer& optimizer, const Optimizer* generator,
+                   const MetricsLog& log) {
   const fs::path path = checkpoint_path(recipe_.out, state_.step);
-  write_checkpoint(path, state_,
-                   {recipe_, setup_.checkpoint, setup_.tokenizer, optimizer, log.all()});
+  write_checkpoint(c_, path, state_,
+                   {recipe_, setup_.checkpoint, setup_.tokenizer, optimizer, log.all(),
+                    setup_.generator ? &*setup_.generator : nullptr, generator});
   observer.saved(path);
 }
 
 // Silent mistakes show in the first loss: a fresh model knows nothing, a trained one something.
 void Trainer::look_at_first_loss(TrainObserver& observer, double loss) const {
+  if (setup_.generator) return;  // the sum of two losses
   double uniform = std::log(setup_.checkpoint.model->spec().embed.vocab);
   if (recipe_.sentences != Sentences::one) uniform += std::log(2.0);
   if (setup_.scratch && std::abs(loss - uniform) > 0.1 * uniform)
@@ -185,12 +244,24 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
   MetricsLog log(fs::path(recipe_.out) / "metrics.jsonl", state_.step);
 
   c_.pool->reset_peak();
+  std::optional<Optimizer> of_generator;
+  if (setup_.generator) {
+    ParamStore& own = setup_.generator->model->params();
+    own.make_flat(c_, recipe_.seed, true);
+    of_generator.emplace(c_, own, recipe_.optimizer);
+    share_embedding(*setup_.generator->model, *setup_.checkpoint.model);
+  }
+  Optimizer* const generator = of_generator ? &*of_generator : nullptr;
   ParamStore& params = learnt(*setup_.checkpoint.model);
   params.make_flat(c_, recipe_.seed, true);
   Optimizer optimizer(c_, params, recipe_.optimizer);
   if (resumed_from_) {
     restore_moments(*resumed_from_, setup_.checkpoint, optimizer);
     optimizer.restored(state_.step);
+    if (generator) {
+      restore_moments(*resumed_from_, *setup_.generator, *generator, kGeneratorMoments);
+      generator->restored(state_.step);
+    }
   }
 
   const auto every = [&](int64_t period) {
@@ -211,7 +282,7 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
   while (state_.step < recipe_.steps && !stopping) {
     const double lr = recipe_.optimizer.lr * schedule_.factor(state_.step);
     const double before = clock.seconds;
-    const StepResult result = advance(optimizer, lr, clock);
+    const StepResult result = advance(optimizer, generator, lr, clock);
     const double took = clock.seconds - before;
     step_seconds = step_seconds == 0 ? took : 0.9 * step_seconds + 0.1 * took;
     if (state_.step == 1) look_at_first_loss(observer, result.loss);
@@ -232,7 +303,7 @@ bool Trainer::run(TrainObserver& observer, const std::atomic<bool>& stop) {
     const bool look = recipe_.validation > 0 && every(recipe_.eval_every);
     if (look) record(metric("validation", validation_loss()));
     const bool keep = stopping || every(recipe_.save_every);
-    if (keep) save(observer, optimizer, log);
+    if (keep) save(observer, optimizer, generator, log);
     if (keep || look) draw();
   }
   return state_.step >= recipe_.steps;

@@ -59,11 +59,13 @@ class Trainer {
     int64_t tokens = 0;
     double flops = 0;
   };
-  StepResult advance(Optimizer& optimizer, double lr, Clock& clock);
+  // `generator` is the optimiser of that model, where there is one.
+  StepResult advance(Optimizer& optimizer, Optimizer* generator, double lr, Clock& clock);
   double validation_loss();
   void look_at_first_loss(TrainObserver& observer, double loss) const;
   Metric metric(std::string_view split, double loss) const;
-  void save(TrainObserver& observer, const Optimizer& optimizer, const MetricsLog& log);
+  void save(TrainObserver& observer, const Optimizer& optimizer, const Optimizer* generator,
+            const MetricsLog& log);
 
   Ctx c_;
   Recipe recipe_;

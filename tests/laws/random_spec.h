@@ -47,6 +47,25 @@ inline Norm random_norm(Draw& d) {
   return {d.coin() ? NormKind::rms : NormKind::layer, 1e-6, d.coin(), d.upto(4) == 0};
 }
 
+inline TransformerXl random_transformer_xl(Draw& d) {
+  TransformerXl xl;
+  if (d.coin()) xl.clamp = d.between(1, 9);
+  return xl;
+}
+
+// One table serves all blocks of a stack: what shapes it is the same in all draws.
+inline Disentangled random_disentangled(Draw& d, const Norm& norm) {
+  Disentangled out;
+  out.content_to_position = d.coin();
+  out.position_to_content = !out.content_to_position || d.coin();
+  out.reach = 6;
+  if (d.coin()) out.max_distance = d.between(8, 20);
+  out.shared = d.coin();
+  out.k_bias = d.coin(), out.q_bias = d.coin();
+  if (norm.bias && !norm.offset && norm.kind == NormKind::layer) out.norm = norm;
+  return out;
+}
+
 inline Attention random_attention(Draw& d, bool causal) {
   Attention a;
   a.kv_heads = d.between(1, 3);
@@ -59,12 +78,19 @@ inline Attention random_attention(Draw& d, bool causal) {
   if (d.coin()) a.qk_norm = random_norm(d);
   a.sinks = d.coin();
   if (d.coin()) a.softcap = 5;
-  switch (d.upto(3)) {
+  switch (d.upto(5)) {
     case 0:
       a.position = random_rope(d, a.head_size);
       break;
     case 1:
       a.position = RelativeBuckets{!causal, 8, d.between(9, 30), false};
+      break;
+    case 2:
+      a.position = random_transformer_xl(d);
+      break;
+    case 3:
+      // It has no state.
+      if (!causal) a.kv_heads = a.heads, a.position = random_disentangled(d, random_norm(d));
       break;
   }
   return a;

@@ -79,20 +79,23 @@ TEST(Attention, ALongSequenceIsCutBackwards) {
     m.c.kernels = threads > 0;
     const Tensor q = m.random({n, heads, d}, 1), k = m.random({n, 1, d}, 2),
                  v = m.random({n, 1, d}, 3), table = m.random({32, heads}, 4),
-                 keys = m.random({n, heads, 1}, 5), sink = m.random({heads}, 6);
+                 keys = m.random({n, heads, 1}, 5), sink = m.random({heads}, 6),
+                 pairs = m.random({n, heads, 16}, 8);
+    const std::vector<Tensor> operands{q, k, v, table, keys, sink, pairs};
     Tape tape;
-    for (const Tensor& t : {q, k, v, table, keys, sink}) tape.watch(t);
+    for (const Tensor& t : operands) tape.watch(t);
     m.c.tape = &tape;
     const Tensor out = attention(m.c, q, k, v,
                                  {.q_start = {0, n},
                                   .k_start = {0, n},
                                   .mask = {Causal{}},
-                                  .bias = {HeadTable{table, T5Bucket{}}, KeyRows{keys, One{}}},
+                                  .bias = {HeadTable{table, T5Bucket{}}, KeyRows{keys, One{}},
+                                           KeyRows{pairs, LogBucket{8, 64}}},
                                   .sink = sink});
     m.c.tape = nullptr;
     tape.backward(m.c, out, m.random({n, heads, d}, 7));
     std::vector<Tensor>& all = results.emplace_back(std::vector<Tensor>{out});
-    for (const Tensor& t : {q, k, v, table, keys, sink}) all.push_back(tape.grad(t));
+    for (const Tensor& t : operands) all.push_back(tape.grad(t));
   }
   for (size_t i = 0; i < results[0].size(); ++i) {
     EXPECT_TRUE(same_bits(results[1][i], results[2][i])) << i;

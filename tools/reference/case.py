@@ -132,11 +132,21 @@ def collect(output, wanted):
     return found
 
 
+def as_lists(inputs):
+    """Numbered inputs (mems.0, mems.1, ...) as lists."""
+    numbered = {k.partition(".")[0] for k in inputs if "." in k}
+    lists = {
+        name: [inputs[k] for k in sorted(inputs, key=len) if k.startswith(name + ".")]
+        for name in numbered
+    }
+    return {**{k: t for k, t in inputs.items() if "." not in k}, **lists}
+
+
 def run_model(model, inputs, wanted, grads):
     """One forward (and backward): ({output: array}, {parameter in memory: gradient})."""
     model.zero_grad()
     states = any(name.endswith("hidden_states") for name in wanted)
-    output = model(**inputs, output_hidden_states=states)
+    output = model(**as_lists(inputs), output_hidden_states=states)
     outputs = collect(output, wanted)
     if not grads:
         return outputs, {}

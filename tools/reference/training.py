@@ -78,6 +78,7 @@ def run(model, spec, batches, lrs):
     losses, norms = [], []
     for step, lr in enumerate(lrs):
         rows = {k: torch.from_numpy(v[step]) for k, v in batches.items()}
+        rows = {k: t.to(model.dtype) if t.is_floating_point() else t for k, t in rows.items()}
         parts = [
             {k: t[cut] for k, t in rows.items()}
             for cut in np.array_split(np.arange(len(rows["labels"])), spec.accumulation)

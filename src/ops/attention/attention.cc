@@ -45,6 +45,7 @@ tiled::Problem problem(Ctx& c, const AttentionCall& p, const tiled::BiasLines& l
       .mask = &p.plan.mask,
       .distance_bias = lines.distance(),
       .key_bias = lines.key(),
+      .pair_bias = lines.pairs(),
       .sink = p.sink ? p.sink.data<float>() : nullptr,
       .sequences = PoolVector<tiled::Sequence>(c.pool),
   };
@@ -58,15 +59,18 @@ tiled::Problem problem(Ctx& c, const AttentionCall& p, const tiled::BiasLines& l
     if (p.k)
       kv = {rows(p.k, k * p.k.strides()[0]), p.k.strides()[0],  //
             rows(p.v, k * p.v.strides()[0]), p.v.strides()[0]};
-    problem.sequences.push_back({.queries = p.queries(s),
-                                 .keys = p.keys(s),
-                                 .q = rows(p.q, q * p.q.strides()[0]),
-                                 .kv = kv,
-                                 .pages = p.pages ? &p.pages->sequences[s] : nullptr,
-                                 .out = rows(p.out, q * heads * dv),
-                                 .lse = rows(p.lse, q * heads),
-                                 .total = rows(p.total, q * heads),
-                                 .first_key = k});
+    problem.sequences.push_back(
+        {.queries = p.queries(s),
+         .keys = p.keys(s),
+         .q = rows(p.q, q * p.q.strides()[0]),
+         .kv = kv,
+         .pages = p.pages ? &p.pages->sequences[s] : nullptr,
+         .out = rows(p.out, q * heads * dv),
+         .lse = rows(p.lse, q * heads),
+         .total = rows(p.total, q * heads),
+         .first_query = q,
+         .first_key = k,
+         .positions = p.plan.q_position.empty() ? nullptr : p.plan.q_position.data() + q});
   }
   return problem;
 }
@@ -126,8 +130,9 @@ void backward(Ctx& c, const AttentionCall& p, std::span<const Tensor> d, Grads& 
   const Tensor distance = lines.distance_gradient(c, p, g), key = lines.key_gradient(c, p, g);
   const Tensor sink = g.wants(p.sink) ? g.into(c, p.sink) : Tensor();
   const auto floats = [](const Tensor& t) { return t ? t.data<float>() : nullptr; };
-  tiled::backward(c, problem(c, p, lines), gradients,
-                  {floats(distance), floats(key), floats(sink)});
+  tiled::SharedGradients shared{floats(distance), floats(key), floats(sink), {}};
+  lines.set_pair_gradients(c, p, g, shared);
+  tiled::backward(c, problem(c, p, lines), gradients, shared);
   targets.done();
   lines.add_gradients(c, p, distance, key, g);
 }
@@ -171,8 +176,9 @@ AttentionCall run(Ctx& c, AttentionCall p) {
   }
   for (Tensor* x : {&p.q, &p.k, &p.v})
     if (*x) *x = with_dense_heads(c, *x);
+  // Rows of biases may lie apart, as those that are made head by head do.
   for (Tensor* x : {&p.sink, &p.bias0, &p.bias1, &p.bias2})
-    if (*x) *x = contiguous(c, *x);
+    if (*x && !(x->rank() == 3 && x->strides()[2] == 1)) *x = contiguous(c, *x);
   return kAttention(c, std::move(p));
 }
 

@@ -3,7 +3,8 @@
 // Shapes: q [Tq,H,D], k [Tk,Hk,D], v [Tk,Hk,Dv] -> [Tq,H,Dv]; Hk divides H, query head h reads head
 // h / (H/Hk); D and Dv may differ and have any size. Sequence s owns the query rows [q_start[s],
 // q_start[s+1]) and the key rows [k_start[s], k_start[s+1]); either may be empty. Queries stand at
-// the END of their keys: query i of nq sits at position nk - nq + i. A query that sees no key gives
+// the END of their keys, query i of nq at position nk - nq + i, unless the plan says where: a
+// stream of queries of its own (XLNet) stands anywhere among them. A query that sees no key gives
 // 0. A row of `out` depends on its own query and keys alone, bitwise: not on batch-mates, on how
 // many queries come with it (decoding gives what prefill gives), on threads, or (in f32) on the CPU
 // level. Gradients reach q, k, v, every bias and the sink, also through log-sum-exp.
@@ -27,6 +28,7 @@ using Offsets = PoolVector<int32_t>;
 // Under a tape the plan is copied into the record: lists in the pool take nothing from the system.
 struct AttentionPlan {
   Offsets q_start, k_start;        // [S+1], ascending from 0 to the rows of q and of k
+  Offsets q_position = {};         // [Tq], in [0, nk); empty: at the end
   Mask mask = {};                  // empty: every query sees every key of its sequence
   float scale = 0;                 // 0 stands for 1 / sqrt(D)
   float softcap = 0;               // scores become softcap tanh(score / softcap); 0: they stay

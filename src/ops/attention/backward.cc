@@ -65,11 +65,12 @@ struct Memory {
         dout_columns(c, column_elements<F>(kStrip, p.dv)),
         scores(c, kStrip * kKeys),
         dp(c, kStrip * kKeys),
+        pairs(c, pair_elements(p)),
         tiles(c, F::row_bytes(kKeys)) {}
   Floats scaled_q;
   Bytes q_tiles, dout_tiles;
   Scratch<Element> q_columns, dout_columns;
-  Floats scores, dp;
+  Floats scores, dp, pairs;
   Bytes tiles;
 };
 
@@ -81,6 +82,12 @@ struct Sums {
   float *distance, *key;
   int64_t distance_line, key_line;
   float* sink;  // [group]
+  // Of each pair bias, the sequence's first row for the group's first head; null: not wanted.
+  struct Rows {
+    float* at;
+    int64_t row_stride, head_stride;
+  };
+  Rows pairs[kMostPairBiases] = {};
 };
 
 // One key head of one sequence.
@@ -96,7 +103,7 @@ int64_t chunks_of(int64_t strips) {
   return std::clamp<int64_t>(strips / kChunkStrips, 1, kMostChunks);
 }
 
-int64_t distance_line(const Sequence& s) { return s.keys + s.queries - 1 + kKeys; }
+int64_t distance_line(const Sequence& s) { return s.keys + s.ahead() - 1 + kKeys; }
 int64_t key_line(const Sequence& s) { return s.keys + kKeys; }
 
 // The memory that chunks sum in, beside the gradients themselves.
@@ -115,6 +122,10 @@ class Partials {
                                shared.sink ? p.group() : 0};
       int64_t total = 0;
       for (int64_t n : sizes) total += n;
+      int64_t pair_sizes[kMostPairBiases] = {};  // of rows a key that several chunks add to
+      for (size_t b = 0; b < p.pair_bias.size(); ++b)
+        if (apart && shared.pair_bias[b].rows && p.pair_bias[b].of_key)
+          total += pair_sizes[b] = p.group() * s.keys * shared.pair_bias[b].columns;
       for (int64_t i = 0; i < u.chunks; ++i) {
         Sums& sums = sums_.emplace_back();
         sums = {.dk = g.dk ? g.dk + u.kv_head * p.d : nullptr,
@@ -126,6 +137,14 @@ class Partials {
                 .distance_line = distance_line(s),
                 .key_line = key_line(s),
                 .sink = nullptr};
+        for (size_t b = 0; b < p.pair_bias.size(); ++b) {
+          const SharedGradients::Rows& rows = shared.pair_bias[b];
+          const int64_t first = p.pair_bias[b].of_key ? s.first_key : s.first_query;
+          if (rows.rows)
+            sums.pairs[b] = {
+                rows.rows + (first * rows.heads + u.kv_head * p.group()) * rows.columns,
+                rows.heads * rows.columns, rows.columns};
+        }
         if (total == 0) continue;
         float* at = memory_.emplace_back(c, total);
         std::fill_n(at, total, 0.0f);
@@ -135,6 +154,11 @@ class Partials {
           at += sizes[j];
         }
         if (apart) sums.k_stride = p.d, sums.v_stride = p.dv;
+        for (size_t b = 0; b < p.pair_bias.size(); ++b) {
+          const int64_t columns = shared.pair_bias[b].columns;
+          if (pair_sizes[b] > 0) sums.pairs[b] = {at, columns, s.keys * columns};
+          at += pair_sizes[b];
+        }
       }
     }
   }
@@ -156,6 +180,23 @@ class Partials {
                  g.dv + (key * p_.kv_heads + u.kv_head) * p_.dv);
       }
   }
+  // Rows a key of pair biases, of block `b` of a unit's keys.
+  void merge_pairs(const Unit& u, int64_t b, const SharedGradients& shared) const {
+    const Sequence& s = p_.sequences[u.sequence];
+    const int64_t first = b * kKeys, last = std::min(s.keys, first + kKeys);
+    for (size_t n = 0; n < p_.pair_bias.size(); ++n) {
+      const SharedGradients::Rows& to = shared.pair_bias[n];
+      if (!p_.pair_bias[n].of_key || !to.rows) continue;
+      for (int64_t i = 0; i < u.chunks; ++i)
+        for (int64_t h = 0; h < p_.group(); ++h) {
+          const Sums::Rows& from = sums(u, i).pairs[n];
+          for (int64_t key = first; key < last; ++key)
+            add_to(from.at + h * from.head_stride + key * from.row_stride, to.columns,
+                   to.rows +
+                       ((s.first_key + key) * to.heads + u.kv_head * p_.group() + h) * to.columns);
+        }
+    }
+  }
   // What all sequences share, of the heads of one group.
   void merge_shared(std::span<const Unit> units, int64_t kv_head,
                     const SharedGradients& shared) const {
@@ -167,7 +208,7 @@ class Partials {
         for (int64_t h = 0; h < p_.group(); ++h) {
           const int64_t head = kv_head * p_.group() + h;
           if (from.distance)
-            add_to(from.distance + h * from.distance_line, s.keys + s.queries - 1,
+            add_to(from.distance + h * from.distance_line, s.keys + s.ahead() - 1,
                    shared.distance_bias +
                        (p_.distance_bias.at(head, 1 - s.keys) - p_.distance_bias.values));
           if (from.key)
@@ -212,6 +253,24 @@ class BiasSumRows {
   float* at_[2][kStrip];
 };
 
+// Adds ds (times the problem's scale, as it comes) of a strip against `keys` keys from `begin` on
+// to the rows that the pair biases picked.
+void add_pairs(const Problem& p, const Sequence& s, const Strip& strip, const Sums& sums,
+               int64_t begin, int64_t keys, const float* ds) {
+  Picked picked;
+  for (size_t b = 0; b < p.pair_bias.size(); ++b) {
+    const Sums::Rows& to = sums.pairs[b];
+    if (to.at == nullptr) continue;
+    const PairBias& bias = p.pair_bias[b];
+    for (int64_t r = 0; r < strip.rows; ++r) {
+      const int64_t query = strip.query_of(r), head = strip.head_of(r) % p.group();
+      pick_elements(s, bias, to.row_stride, query, begin, picked);
+      float* row = to.at + head * to.head_stride + (bias.of_key ? begin : query) * to.row_stride;
+      for (int64_t j = 0; j < keys; ++j) row[picked.index[j]] += ds[r * kKeys + j] / p.scale;
+    }
+  }
+}
+
 template <class F>
 void run(const Problem& p, size_t sequence, const Gradients& g, const Sums& sums,
          const Strip& strip, const PackedKeys<F>& packed, const Memory<F>& x) {
@@ -246,8 +305,10 @@ void run(const Problem& p, size_t sequence, const Gradients& g, const Sums& sums
     if (depth <= 0) break;
     multiply_tiles<F>(x.q_tiles, rows, p.d, packed.k_transposed(b), depth, x.scores);
     multiply_tiles<F>(x.dout_tiles, rows, p.dv, packed.v_transposed(b), depth, x.dp);
-    softmax_backward(bias.terms(seen.block(begin), begin, cap_of(p)), rows, round_up(depth, kParts),
-                     p.scale, total, delta, x.scores, x.dp, bias_sums.at(begin));
+    softmax_backward(bias.terms(seen.block(begin), begin, cap_of(p), x.pairs), rows,
+                     round_up(depth, kParts), p.scale, total, delta, x.scores, x.dp,
+                     bias_sums.at(begin));
+    add_pairs(p, s, strip, sums, begin, depth, x.dp);
     // Each gradient continues the sums it holds.
     const auto add = [&](const MatrixRef& left, int64_t m, int64_t k, const Columns<F>& right,
                          float* to, int64_t stride) {
@@ -318,7 +379,8 @@ void run_all(Ctx& c, const Problem& p, std::span<const Gradients> gradients,
 
   each(blocks, kBlocks, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      partials.merge_keys(units[blocks[i].unit], blocks[i].index);
+      partials.merge_keys(units[blocks[i].unit], blocks[i].index),
+          partials.merge_pairs(units[blocks[i].unit], blocks[i].index, shared);
   });
   if (shared.distance_bias || shared.key_bias || shared.sink)
     c.team->run_range(p.kv_heads, 1, [&](int64_t begin, int64_t end) {

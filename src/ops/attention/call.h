@@ -19,6 +19,11 @@ struct AttentionCall {
   size_t sequences() const { return plan.q_start.size() - 1; }
   int64_t queries(size_t s) const { return plan.q_start[s + 1] - plan.q_start[s]; }
   int64_t keys(size_t s) const { return plan.k_start[s + 1] - plan.k_start[s]; }
+  // Where a query of sequence s, `i` counted within it, stands among the keys.
+  int64_t position(size_t s, int64_t i) const {
+    return plan.q_position.empty() ? keys(s) - queries(s) + i
+                                   : plan.q_position[static_cast<size_t>(plan.q_start[s] + i)];
+  }
   int64_t heads() const { return q.extent(1); }
   int64_t kv_heads() const { return pages ? pages->layout.kv_heads : k.extent(1); }
   int64_t value_width() const { return pages ? pages->layout.dv : v.extent(2); }

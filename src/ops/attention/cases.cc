@@ -13,6 +13,7 @@ struct Variant {
   bool more_keys = false;   // than queries
   bool fused = false;       // q, k and v are columns of one operand
   bool with_lse = false;
+  bool placed = false;          // queries stand here and there among the keys
   DType products = DType::f32;  // what attention multiplies in
   // The rest of the plan, from its offsets; `extra` are operands beyond q, k
   // and v.
@@ -36,7 +37,11 @@ AttentionPlan plan_of(const Variant& v, int64_t rows) {
   Ints keys = lengths(rows);
   if (v.more_keys)
     for (size_t s = 0; s < keys.size(); ++s) keys[s] += static_cast<int>(7 * s);
-  return {.q_start = offsets(lengths(rows)), .k_start = offsets(keys)};
+  AttentionPlan plan{.q_start = offsets(lengths(rows)), .k_start = offsets(keys)};
+  for (size_t s = 0; s < keys.size() && v.placed; ++s)
+    for (int i = 0; i < plan.q_start[s + 1] - plan.q_start[s]; ++i)
+      plan.q_position.push_back(i * 7 % keys[s]);
+  return plan;
 }
 
 OpCase make_case(const Variant& v) {
@@ -190,7 +195,44 @@ std::vector<Variant> variants() {
              const LogBucket index{.buckets = 8, .max_distance = 32};
              plan.bias = {QueryRows{extra[0], index}, KeyRows{extra[1], index}};
            }},
+      {.name = "deberta_bf16_grouped",
+       .heads = 4,
+       .products = DType::bf16,
+       .extra =
+           [](int64_t heads, int64_t tq, int64_t tk) {
+             return std::vector{OpInput::real({tq, heads, 9}), OpInput::real({tk, heads, 16})};
+           },
+       .set =
+           [](AttentionPlan& plan, const Tensors& extra) {
+             plan.bias = {QueryRows{extra[0], Distance{-4, 4}},
+                          KeyRows{extra[1], LogBucket{.buckets = 8, .max_distance = 32}}};
+           }},
+      {.name = "placed_queries",
+       .more_keys = true,
+       .placed = true,
+       .extra =
+           [](int64_t heads, int64_t, int64_t) {
+             return std::vector{table(32, heads), OpInput::real({heads}).between(0, 0.1)};
+           },
+       .set =
+           [](AttentionPlan& plan, const Tensors& extra) {
+             plan.bias = {HeadTable{extra[0], T5Bucket{.bidirectional = true}}, Slopes{extra[1]}};
+             plan.mask = {SlidingWindow{.left = 20, .right = 70}};
+           }},
       {.name = "xlnet",
+       .more_keys = true,
+       .placed = true,
+       .extra =
+           [](int64_t heads, int64_t tq, int64_t) {
+             return std::vector{OpInput::real({tq, heads, 61}), OpInput::real({tq, heads, 2})};
+           },
+       .set =
+           [](AttentionPlan& plan, const Tensors& extra) {
+             plan.bias = {QueryRows{extra[0], Distance{-30, 30}},
+                          QueryRows{extra[1], segments(plan)}};
+             plan.mask = {every_third(plan)};
+           }},
+      {.name = "table_by_segment",
        .more_keys = true,
        .extra =
            [](int64_t heads, int64_t tq, int64_t) {

@@ -26,8 +26,10 @@ void check_rows(const AttentionCall& p) {
 
 // The first page that any query of sequence s reads.
 int64_t first_page(const AttentionCall& p, size_t s) {
-  const Interval seen = seen_interval(p.plan.mask, s, p.keys(s) - p.queries(s), p.keys(s));
-  return std::max<int64_t>(0, seen.first) / KvLayout::kTokens;
+  int64_t first = p.keys(s);
+  for (int64_t i = 0; i < p.queries(s); ++i)
+    first = std::min(first, seen_interval(p.plan.mask, s, p.position(s, i), p.keys(s)).first);
+  return std::max<int64_t>(0, first) / KvLayout::kTokens;
 }
 
 void check_pages(const AttentionCall& p) {
@@ -107,6 +109,13 @@ void check_attention(const AttentionCall& p) {
   if (p.pages == nullptr) check_rows(p);
   check_offsets("q_start", plan.q_start, p.q.extent(0));
   check_offsets("k_start", plan.k_start, p.pages ? -1 : p.k.extent(0));
+  check(plan.q_position.empty() || static_cast<int64_t>(plan.q_position.size()) == p.q.extent(0),
+        "[attention] positions of ", plan.q_position.size(), " queries; there are ", p.q.extent(0));
+  for (size_t s = 0; !plan.q_position.empty() && s < p.sequences(); ++s)
+    for (int64_t i = 0; i < p.queries(s); ++i)
+      check(0 <= p.position(s, i) && p.position(s, i) < p.keys(s), "[attention] query ", i,
+            " of sequence ", s, " stands at position ", p.position(s, i), " of ", p.keys(s),
+            " keys");
   check_mask(p);
   if (p.pages) check_pages(p);
   check_bias(p);

@@ -21,7 +21,7 @@ Tensor seen(Ctx& c, const AttentionCall& p, size_t s) {
   const int64_t nq = p.queries(s), nk = p.keys(s);
   const Bits* bits = seen_bits(p.plan.mask, s);
   return each_pair(c, nq, nk, p.q.dtype(), [&](int64_t i, int64_t j) {
-    const Interval interval = seen_interval(p.plan.mask, s, nk - nq + i, nk);
+    const Interval interval = seen_interval(p.plan.mask, s, p.position(s, i), nk);
     const bool shown = bits == nullptr || (bits->at(i, j / 64) >> j % 64 & 1) != 0;
     return interval.first <= j && j < interval.last && shown ? 1.0 : 0.0;
   });
@@ -38,7 +38,7 @@ Tensor columns(Ctx& c, const AttentionCall& p, size_t s, const BiasIndex& index,
       const int64_t column = segments
                                  ? segments->query[static_cast<size_t>(p.plan.q_start[s] + i)] !=
                                        segments->key[static_cast<size_t>(p.plan.k_start[s] + j)]
-                                 : distance_column(index, nk - nq + i - j);
+                                 : distance_column(index, p.position(s, i) - j);
       out.push_back(static_cast<int32_t>(first(i, j) + column));
     }
   const Tensor flat = Tensor::from(c, out);
@@ -55,7 +55,7 @@ Tensor added(Ctx& c, const AttentionCall& p, size_t s, const BiasTerm& term) {
   const int64_t nq = p.queries(s), nk = p.keys(s);
   if (const auto* slopes = std::get_if<Slopes>(&term)) {
     const Tensor distance = each_pair(c, nq, nk, p.q.dtype(), [&](int64_t i, int64_t j) {
-      return -std::abs(static_cast<double>(nk - nq + i - j));
+      return -std::abs(static_cast<double>(p.position(s, i) - j));
     });
     return mul(c, distance, reshape(c, slopes->slopes, {p.heads(), 1, 1}));
   }

@@ -28,6 +28,7 @@ struct Memory {
         q(c, kTaskStrips * tile_bytes<F>(kStrip, p.d)),
         keys_values(c, block.bytes()),
         scores(c, kStrip * kKeys),
+        pairs(c, pair_elements(p)),
         p_tiles(c, F::row_bytes(kStrip)),
         out(c, kTaskStrips * kStrip * width),
         max(c, kTaskStrips * kStrip),
@@ -36,7 +37,7 @@ struct Memory {
   KvLayout block;  // of one head
   Floats scaled_q;
   Bytes q, keys_values;
-  Floats scores;
+  Floats scores, pairs;
   Bytes p_tiles;
   Floats out, max, sum;
 };
@@ -106,8 +107,8 @@ void run(Ctx& c, const Problem& p, const Task& task, const Memory<F>& x) {
       if (depth <= 0 || seen[i].first() >= begin + keys) continue;
       const int64_t rows = strips[i].rows;
       multiply_tiles<F>(x.q + i * q_bytes, rows, p.d, k, depth, x.scores);
-      softmax(bias[i].terms(seen[i].block(begin), begin, cap_of(p)), rows, round_up(depth, kParts),
-              x.scores, running[i]);
+      softmax(bias[i].terms(seen[i].block(begin), begin, cap_of(p), x.pairs), rows,
+              round_up(depth, kParts), x.scores, running[i]);
       F::pack_rows({x.scores, kKeys}, rows, 0, depth, x.p_tiles);
       multiply_columns<F>(x.p_tiles, false, rows, depth, true, {v, kKeys, x.width}, running[i].out,
                           x.width);

@@ -6,7 +6,13 @@
 namespace stemma::tiled {
 namespace {
 
-bool is_key_line(const BiasTerm& term) { return std::holds_alternative<KeyRows>(term); }
+bool is_key_line(const BiasTerm& term) {
+  const auto* keys = std::get_if<KeyRows>(&term);
+  return keys && std::holds_alternative<One>(keys->index);
+}
+bool is_distance_line(const BiasTerm& term) {
+  return std::holds_alternative<HeadTable>(term) || std::holds_alternative<Slopes>(term);
+}
 
 // The factor of a term's values at a distance p - j, and where they lie: [n,H] from `column` on.
 struct Entry {
@@ -19,9 +25,10 @@ Entry entry_of(const BiasTerm& term, int64_t distance) {
   return {0, -static_cast<float>(std::abs(distance))};
 }
 
-bool any_wanted(const AttentionCall& p, const Grads& g, bool key_lines) {
+using Kind = bool (*)(const BiasTerm&);
+bool any_wanted(const AttentionCall& p, const Grads& g, Kind kind) {
   for (size_t i = 0; i < p.plan.bias.size(); ++i)
-    if (is_key_line(p.bias(i)) == key_lines && g.wants(bias_values(p.bias(i)))) return true;
+    if (kind(p.bias(i)) && g.wants(bias_values(p.bias(i)))) return true;
   return false;
 }
 
@@ -29,19 +36,17 @@ bool any_wanted(const AttentionCall& p, const Grads& g, bool key_lines) {
 
 const char* BiasLines::why_not(const AttentionCall& p) {
   for (const BiasTerm& term : p.plan.bias) {
-    if (std::holds_alternative<QueryRows>(term)) return "a bias has rows of its own a query";
     const BiasIndex* index = bias_index(term);
-    if (index != nullptr && !is_distance_index(*index)) return "a bias asks for segments";
-    if (is_key_line(term) && !std::holds_alternative<One>(*index))
-      return "a bias has several columns a key";
+    if (std::holds_alternative<HeadTable>(term) && !is_distance_index(*index))
+      return "a bias has a table by segment";
   }
   return nullptr;
 }
 
-BiasLines::BiasLines(Ctx& c, const AttentionCall& p) {
+BiasLines::BiasLines(Ctx& c, const AttentionCall& p) : pairs_(c.pool), columns_(c.pool) {
   for (size_t s = 0; s < p.sequences(); ++s) {
     farthest_ = std::max(farthest_, p.keys(s) - 1);
-    ahead_ = std::max(ahead_, p.queries(s));
+    ahead_ = std::max(ahead_, p.plan.q_position.empty() ? p.queries(s) : p.keys(s));
   }
   const int64_t heads = p.heads();
   for (size_t i = 0; i < p.plan.bias.size(); ++i) {
@@ -49,11 +54,13 @@ BiasLines::BiasLines(Ctx& c, const AttentionCall& p) {
     const float* values = bias_values(term).data<float>();
     if (is_key_line(term)) {
       const int64_t keys = p.plan.k_start.back();
+      const Shape& stride = bias_values(term).strides();
       if (!key_) key_ = Tensor::zeros(c, {heads, keys + kKeys});
       for (int64_t h = 0; h < heads; ++h)
         for (int64_t j = 0; j < keys; ++j)
-          key_.data<float>()[h * key_.extent(1) + j] += values[j * heads + h] * kLog2E;
-    } else {
+          key_.data<float>()[h * key_.extent(1) + j] +=
+              values[j * stride[0] + h * stride[1]] * kLog2E;
+    } else if (is_distance_line(term)) {
       if (!distance_) distance_ = Tensor::zeros(c, {heads, farthest_ + ahead_ + kKeys});
       for (int64_t r = -farthest_; r < ahead_; ++r) {
         const Entry entry = entry_of(term, -r);
@@ -61,16 +68,55 @@ BiasLines::BiasLines(Ctx& c, const AttentionCall& p) {
           distance_.data<float>()[h * distance_.extent(1) + farthest_ + r] +=
               values[entry.column * heads + h] * entry.factor * kLog2E;
       }
+    } else {
+      // The plan's own index, which lives as long as the call.
+      add_pair(c, bias_values(term), std::holds_alternative<KeyRows>(term),
+               *bias_index(p.plan.bias[i]));
     }
   }
 }
 
+void BiasLines::add_pair(Ctx& c, const Tensor& rows, bool of_key, const BiasIndex& index) {
+  PairBias& pair = pairs_.emplace_back();
+  pair = {.rows = rows.data<float>(),
+          .row_stride = rows.strides()[0],
+          .head_stride = rows.strides()[1],
+          .of_key = of_key,
+          .column_of = nullptr,
+          .origin = farthest_,
+          .query_segment = nullptr,
+          .key_segment = nullptr};
+  check(kKeys * pair.row_stride <= INT32_MAX, "[attention] ", rows.shape().to_string(),
+        " rows of a bias are too wide");
+  if (const auto* segments = std::get_if<SameSegment>(&index)) {
+    pair.query_segment = segments->query.data(), pair.key_segment = segments->key.data();
+    return;
+  }
+  PoolVector<int32_t>& columns = columns_.emplace_back(c.pool);
+  columns.reserve(static_cast<size_t>(farthest_ + ahead_));
+  for (int64_t r = -farthest_; r < ahead_; ++r)
+    columns.push_back(static_cast<int32_t>(distance_column(index, -r)));
+  pair.column_of = columns.data();
+}
+
+void BiasLines::set_pair_gradients(Ctx& c, const AttentionCall& p, Grads& g,
+                                   SharedGradients& to) const {
+  size_t pair = 0;
+  for (size_t i = 0; i < p.plan.bias.size(); ++i) {
+    const BiasTerm term = p.bias(i);
+    if (is_key_line(term) || is_distance_line(term)) continue;
+    const Tensor& rows = bias_values(term);
+    to.pair_bias[pair++] = {g.wants(rows) ? g.into(c, rows).data<float>() : nullptr, rows.extent(1),
+                            rows.extent(2)};
+  }
+}
+
 Tensor BiasLines::distance_gradient(Ctx& c, const AttentionCall& p, const Grads& g) const {
-  return any_wanted(p, g, false) ? Tensor::zeros(c, distance_.shape()) : Tensor();
+  return any_wanted(p, g, is_distance_line) ? Tensor::zeros(c, distance_.shape()) : Tensor();
 }
 
 Tensor BiasLines::key_gradient(Ctx& c, const AttentionCall& p, const Grads& g) const {
-  return any_wanted(p, g, true) ? Tensor::zeros(c, key_.shape()) : Tensor();
+  return any_wanted(p, g, is_key_line) ? Tensor::zeros(c, key_.shape()) : Tensor();
 }
 
 void BiasLines::add_gradients(Ctx& c, const AttentionCall& p, const Tensor& distance,
@@ -78,7 +124,7 @@ void BiasLines::add_gradients(Ctx& c, const AttentionCall& p, const Tensor& dist
   const int64_t heads = p.heads();
   for (size_t i = 0; i < p.plan.bias.size(); ++i) {
     const BiasTerm term = p.bias(i);
-    if (!g.wants(bias_values(term))) continue;
+    if (!g.wants(bias_values(term)) || !(is_key_line(term) || is_distance_line(term))) continue;
     float* to = g.into(c, bias_values(term)).data<float>();
     const Tensor& from = is_key_line(term) ? key : distance;
     for (int64_t h = 0; h < heads; ++h) {

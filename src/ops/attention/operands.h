@@ -176,18 +176,33 @@ class Seen {
   uint64_t words_[kStrip];
 };
 
-// The bias lines of a strip's rows: pointers to the first key of a block.
+// The biases of a strip's rows against the block at key `begin`: pointers into lines, and what the
+// pairs pick, gathered into `pairs` [kStrip, kKeys] (null where there are none).
 class BiasRows {
  public:
   BiasRows(const Problem& p, const Sequence& s, const Strip& strip);
-  Terms terms(const uint64_t* seen, int64_t begin, float cap);
+  Terms terms(const uint64_t* seen, int64_t begin, float cap, float* pairs);
 
  private:
+  const Problem& p_;
+  const Sequence& s_;
+  const Strip strip_;
   const float* origins_[2][kStrip];
   const float* at_[2][kStrip];
   bool has_[2];
   int64_t rows_;
 };
+
+// The elements that a row of a strip picks from a pair bias against the block at key `begin`, as
+// offsets: from the query's row, or from the row of the block's first key.
+struct Picked {
+  int32_t index[kKeys];  // of the block's keys, 0 past the last
+  int64_t keys;
+};
+void pick_elements(const Sequence& s, const PairBias& bias, int64_t row_stride, int64_t query,
+                   int64_t begin, Picked& out);
+
+inline int64_t pair_elements(const Problem& p) { return p.pair_bias.empty() ? 0 : kStrip * kKeys; }
 
 // How many of `tasks` make a piece of work worth handing to a thread.
 int64_t piece_of(const Problem& p, int64_t tasks);

@@ -55,6 +55,7 @@ HWY_INLINE V biased(const Terms& t, int64_t row, const float* scores, int64_t j)
   V x = hn::LoadU(d, scores + j);
   if (t.distance_bias != nullptr) x = hn::Add(x, hn::LoadU(d, t.distance_bias[row] + j));
   if (t.key_bias != nullptr) x = hn::Add(x, hn::LoadU(d, t.key_bias[row] + j));
+  if (t.pair_bias != nullptr) x = hn::Add(x, hn::LoadU(d, t.pair_bias + row * kKeys + j));
   return x;
 }
 
@@ -101,7 +102,7 @@ void softmax(const Terms& terms, int64_t rows, int64_t columns, float* scores,
   const D d;
   const V lowest = hn::Set(d, -HUGE_VALF);
   const bool plain =
-      terms.seen == nullptr && !terms.distance_bias && !terms.key_bias && terms.cap == 0;
+      !terms.seen && !terms.distance_bias && !terms.key_bias && !terms.pair_bias && terms.cap == 0;
   float top[tiled::kStrip];
   for (int64_t r = 0; r < rows; ++r) {
     float* s = scores + r * kKeys;
@@ -192,6 +193,18 @@ void finish(const Running& running, int64_t rows, const Finished& to) {
   }
 }
 
+void gather_row(const float* from, const int32_t* index, int64_t n, float by, bool add,
+                float* out) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const V v = hn::Set(d, by);
+  for (int64_t i = 0; i < n; i += kLanes) {
+    V x = hn::Mul(v, hn::GatherIndex(d, from, hn::LoadU(di, index + i)));
+    if (add) x = hn::Add(hn::LoadU(d, out + i), x);
+    hn::StoreU(x, d, out + i);
+  }
+}
+
 float dot(const float* a, const float* b, int64_t n) {
   const D d;
   return sum16(d, n, [&](int64_t i, int64_t m) HWY_ATTR {
@@ -226,6 +239,7 @@ namespace {
 STEMMA_LEVELS(softmax);
 STEMMA_LEVELS(softmax_backward);
 STEMMA_LEVELS(finish);
+STEMMA_LEVELS(gather_row);
 STEMMA_LEVELS(dot);
 STEMMA_LEVELS(scale_rows);
 STEMMA_LEVELS(add_to);
@@ -247,6 +261,11 @@ void softmax_backward(const Terms& terms, int64_t rows, int64_t columns, float s
 
 void finish(const Running& running, int64_t rows, const Finished& to) {
   STEMMA_AT_LEVEL(finish)(running, rows, to);
+}
+
+void gather_row(const float* from, const int32_t* index, int64_t n, float by, bool add,
+                float* out) {
+  STEMMA_AT_LEVEL(gather_row)(from, index, n, by, add, out);
 }
 
 float dot(const float* a, const float* b, int64_t n) { return STEMMA_AT_LEVEL(dot)(a, b, n); }

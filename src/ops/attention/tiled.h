@@ -26,9 +26,14 @@ struct Sequence {
   const KvPages* pages;  // null where there are rows
   float* out;            // dense rows [heads, dv]
   float *lse, *total;    // rows [heads]: log-sum-exp of the scores, natural and to base 2; or null
-  int64_t first_key;     // in Problem::key_bias
+  int64_t first_query, first_key;  // rows of the call
+  const int32_t* positions;        // [queries]; null: at the end of the keys
 
-  int64_t position(int64_t query) const { return keys - queries + query; }
+  int64_t position(int64_t query) const {
+    return positions ? positions[query] : keys - queries + query;
+  }
+  // Distances j - p lie in [1 - keys, ahead).
+  int64_t ahead() const { return positions ? keys : queries; }
 };
 
 // A bias known beforehand, to base 2: for each head a line of floats, readable 64 past its end.
@@ -42,15 +47,33 @@ struct Lines {
   }
 };
 
+// A bias whose column is picked by the pair of query and key: rows [rows, heads, columns] of the
+// queries or of the keys. `columns` of a distance p - j: column_of[origin + j - p], readable for
+// every pair; where it is null, 0 for a pair of one segment and 1 for others.
+struct PairBias {
+  const float* rows;
+  int64_t row_stride, head_stride;
+  bool of_key;
+  const int32_t* column_of;
+  int64_t origin;
+  const int32_t *query_segment, *key_segment;  // of the call's rows
+
+  const float* row(int64_t row, int64_t head) const {
+    return rows + row * row_stride + head * head_stride;
+  }
+};
+constexpr int kMostPairBiases = 3;
+
 struct Problem {
   int64_t heads, kv_heads, d, dv;
   int64_t q_stride;  // from query to query
   float scale, cap;  // cap: of the scores, natural; 0: none
   DType dtype;       // that keys, values and probabilities are multiplied in
   const Mask* mask;
-  Lines distance_bias;  // index j - p
-  Lines key_bias;       // index key
-  const float* sink;    // [heads], natural; null: none
+  Lines distance_bias;              // index j - p
+  Lines key_bias;                   // index key
+  PoolVector<PairBias> pair_bias;  // natural
+  const float* sink;                // [heads], natural; null: none
   PoolVector<Sequence> sequences;
 
   int64_t group() const { return heads / kv_heads; }
@@ -68,6 +91,12 @@ struct Gradients {
 struct SharedGradients {
   float *distance_bias, *key_bias;
   float* sink;
+  // As the rows of each of pair_bias, dense [rows, heads, columns].
+  struct Rows {
+    float* rows;
+    int64_t heads, columns;
+  };
+  Rows pair_bias[kMostPairBiases];
 };
 // Cut by the problem's size; what several pieces add to one place is added in a fixed order.
 void backward(Ctx& c, const Problem& p, std::span<const Gradients> gradients,
@@ -89,7 +118,8 @@ struct Terms {
   const uint64_t* seen;               // a word a row, bit j for key j of the block; null: all
   const float* const* distance_bias;  // a pointer a row, to the block's first key; null: none
   const float* const* key_bias;
-  float cap;  // to base 2
+  const float* pair_bias;  // [rows, kKeys]; null: none
+  float cap;               // to base 2
 };
 
 // ---- One strip against one block, at the level of isa(). Scores are [rows, kKeys], to base 2;
@@ -124,6 +154,9 @@ struct BiasSums {
 void softmax_backward(const Terms& terms, int64_t rows, int64_t columns, float scale,
                       const float* total, const float* delta, float* scores, float* dp,
                       const BiasSums& sums);
+
+// out[i] (+)= by * from[index[i]] for i < n; n a multiple of 16.
+void gather_row(const float* from, const int32_t* index, int64_t n, float by, bool add, float* out);
 
 float dot(const float* a, const float* b, int64_t n);
 // to = from * by

@@ -49,6 +49,11 @@ void backward(Ctx& c, const HeadProducts& p, std::span<const Tensor> dy, Grads& 
   }
 }
 
+// Rows at any distance, the heads of each side by side.
+bool has_dense_heads(const Tensor& t) {
+  return t.strides()[2] == 1 && t.strides()[1] == t.extent(2);
+}
+
 const char* why_not(const HeadProducts& p) {
   return p.x.dtype() == DType::f32 ? nullptr : "it computes in F32";
 }
@@ -78,11 +83,11 @@ std::vector<OpCase> cases() {
 const Op<HeadProducts> kHeadProducts{{.name = "head_products",
                                       .operands = {&HeadProducts::x, &HeadProducts::table},
                                       .results = {&HeadProducts::y},
+                                      .reads = has_dense_heads,
                                       .define = define,
                                       .forward = {{"gemm", forward, why_not}},
                                       .backward = {{"gemm", backward, why_not}},
-                                      .cases = cases,
-                                      .traits = {.takes_strides = true}}};
+                                      .cases = cases}};
 
 }  // namespace
 
@@ -91,10 +96,7 @@ Tensor head_products(Ctx& c, const Tensor& x, const Tensor& table) {
             x.extent(2) == table.extent(2) && x.dtype() == table.dtype(),
         "[head_products] x ", x.shape().to_string(), " and table ", table.shape().to_string(),
         "; they must be [T,H,D] and [N,H,D]");
-  const auto dense = [&](const Tensor& t) {
-    return t.strides()[2] == 1 && t.strides()[1] == t.extent(2) ? t : contiguous(c, t);
-  };
-  return kHeadProducts(c, {.x = dense(x), .table = dense(table), .dtype = c.num.dtype}).y;
+  return kHeadProducts(c, {.x = x, .table = table, .dtype = c.num.dtype}).y;
 }
 
 }  // namespace stemma

@@ -285,7 +285,7 @@ Json generator_config(Json config, const Recipe& recipe) {
   masked.objective = DataObjective::masked;
   config.set("architectures", Json::array({Json(class_for(config, masked))}));
   const std::string family = config.at("model_type").as_string();
-  const std::string layers = own("num_hidden_layers");
+  const std::string layers = own_key(family, "num_hidden_layers");
   const auto all = static_cast<int64_t>(resolve(config).spec.stack().executions());
   config.set(layers, recipe.generator.layers > 0 ? int64_t{recipe.generator.layers}
                                                  : std::max<int64_t>(1, all / 2));

@@ -70,10 +70,10 @@ struct Problem {
   float scale, cap;  // cap: of the scores, natural; 0: none
   DType dtype;       // that keys, values and probabilities are multiplied in
   const Mask* mask;
-  Lines distance_bias;              // index j - p
-  Lines key_bias;                   // index key
+  Lines distance_bias;             // index j - p
+  Lines key_bias;                  // index key
   PoolVector<PairBias> pair_bias;  // natural
-  const float* sink;                // [heads], natural; null: none
+  const float* sink;               // [heads], natural; null: none
   PoolVector<Sequence> sequences;
 
   int64_t group() const { return heads / kv_heads; }

@@ -33,8 +33,8 @@ bench::ModelSource source_of(const std::string& name) {
   try {
     const fs::path path = resolve_model(name, Need::any_file);
     const std::string title = path.stem().string();
-    if (!fs::is_directory(path)) return {title, Json::parse_file(path)};
-    return {title, Json::parse_file(path / "config.json"), path};
+    if (!fs::is_directory(path)) return {title, Json::parse_file(path, {.infinities = true})};
+    return {title, Json::parse_file(path / "config.json", {.infinities = true}), path};
   } catch (const Error& e) {
     if (e.code() != Code::kNotFound) throw;
     fail(Code::kNotFound, e.message(), "; built in are ", bench::published_shape_names());

@@ -20,7 +20,7 @@ struct Params {
   int run(Session& session) {
     std::filesystem::path path = resolve_model(model);
     if (std::filesystem::is_directory(path)) path /= "config.json";
-    const Checkpoint checkpoint = empty_checkpoint(Json::parse_file(path));
+    const Checkpoint checkpoint = empty_checkpoint(Json::parse_file(path, {.infinities = true}));
     const ParamStore& params = checkpoint.model->params();
     constexpr std::array kParts = {"embed", "encoder", "decoder", "heads"};
     Json out = Json::object({{"model_type", checkpoint.config.get("model_type", "")},

@@ -93,7 +93,7 @@ struct Tree {
       if (family.model_type == name) return resolve(Json::object({{"model_type", name}})).spec;
     std::filesystem::path path = resolve_model(name);
     if (std::filesystem::is_directory(path)) path /= "config.json";
-    return resolve(Json::parse_file(path)).spec;
+    return resolve(Json::parse_file(path, {.infinities = true})).spec;
   }
 
   int print_diff(Session& session) const {

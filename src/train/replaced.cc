@@ -91,7 +91,8 @@ void share_embedding(const Model& generator, Model& discriminator) {
     const Parameter* from = generator.params().find(table);
     check(from && from->shape == to->shape, "[replaced] generator and discriminator differ in ",
           table);
-    to->value = from->value;
+    // The same memory under another handle: a tape that knows the generator's finds nothing here.
+    to->value = from->value.view(from->value.shape(), from->value.strides());
   }
 }
 

@@ -16,6 +16,7 @@ ModelSpec streams_spec(uint64_t seed, bool causal) {
   spec.embed.inner = 0;
   spec.embed.query = true;
   spec.embed.types = 0;
+  spec.embed.position = NoPosition{};  // a stretch begins where the one before ended
   const Norm norm{NormKind::layer, 1e-6};
   for (BlockSpec& block : spec.encoder->blocks) {
     auto& a = std::get<Attention>(block.mixer);

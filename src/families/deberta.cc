@@ -184,7 +184,12 @@ Resolved deberta(const Json& config, std::string_view architecture, const Versio
   WeightRules table = rules(version, attention, legacy);
   // Published files may keep the positions that only the enhanced mask decoder reads.
   if (!biased) table.ignorable.push_back("embeddings.position_embeddings.weight");
-  if (legacy && !spec.ties.lm_head) table.ignorable.push_back("cls.predictions.bias");
+  // Not tied, the decoder has a bias of its own, and this one is stored and unused.
+  if (legacy && !spec.ties.lm_head) {
+    constexpr std::string_view kUnused = "cls.predictions.bias";
+    std::erase_if(table.rules, [&](const WeightRule& rule) { return rule.published == kUnused; });
+    table.ignorable.emplace_back(kUnused);
+  }
   table.bare = architecture.ends_with("Model");
   return {spec, table};
 }

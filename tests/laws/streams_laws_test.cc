@@ -19,6 +19,7 @@ ModelSpec streams_spec(uint64_t seed, bool causal) {
   spec.embed.position = NoPosition{};  // a stretch begins where the one before ended
   const Norm norm{NormKind::layer, 1e-6};
   for (BlockSpec& block : spec.encoder->blocks) {
+    if (!std::holds_alternative<Attention>(block.mixer)) block.mixer = random_attention(d, causal);
     auto& a = std::get<Attention>(block.mixer);
     a.position = random_transformer_xl(d);
     a.causal = causal;

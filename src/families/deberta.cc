@@ -92,7 +92,7 @@ std::vector<HeadSpec> heads(const Json& config, std::string_view architecture, c
   return {};
 }
 
-WeightRules rules(const Version& version, const Attention& a, bool legacy) {
+WeightRules rules(const Version& version, const Attention& a, bool legacy, bool tied) {
   WeightRules rules{"deberta.", {}, {"embeddings.position_ids"}, {}};
   const auto add = [&](std::string from, std::string to, bool head = false) {
     for (const char* part : {".weight", ".bias"})
@@ -134,7 +134,8 @@ WeightRules rules(const Version& version, const Attention& a, bool legacy) {
     const std::string name = of_legacy ? "cls.predictions." : "lm_predictions.lm_head.";
     add(name + (of_legacy ? "transform.dense" : "dense"), "heads.lm.transform", true);
     add(name + (of_legacy ? "transform.LayerNorm" : "LayerNorm"), "heads.lm.norm", true);
-    rules.rules.push_back({name + "bias", "heads.lm.decoder.bias", true});
+    // The legacy head stores its bias twice, and where it is not tied the first one is unused.
+    if (tied || !of_legacy) rules.rules.push_back({name + "bias", "heads.lm.decoder.bias", true});
     if (of_legacy) add(name + "decoder", "heads.lm.decoder", true);
   };
   head(legacy), head(!legacy);
@@ -181,7 +182,7 @@ Resolved deberta(const Json& config, std::string_view architecture, const Versio
   spec.ties.lm_head = !legacy || config.get("tie_word_embeddings", true);
   spec.init_std = config.get("initializer_range", 0.02);
 
-  WeightRules table = rules(version, attention, legacy);
+  WeightRules table = rules(version, attention, legacy, spec.ties.lm_head);
   // Published files may keep the positions that only the enhanced mask decoder reads.
   if (!biased) table.ignorable.push_back("embeddings.position_embeddings.weight");
   // Not tied, the decoder has a bias of its own, and this one is stored and unused.

@@ -56,7 +56,7 @@ def train(stemma, texts, kind, seconds, out):
 
 
 def draw(curves, seconds):
-    width, height, left, top, right, bottom = 860, 460, 60, 30, 170, 50
+    width, height, left, top, right, bottom = 900, 460, 60, 30, 220, 50
     inner_w, inner_h = width - left - right, height - top - bottom
     highest = 1.05
     parts = [
